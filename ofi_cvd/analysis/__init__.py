@@ -1,0 +1,1 @@
+"""What the signals are worth: labels, statistics, price impact."""

@@ -1,0 +1,58 @@
+"""The Typer commands: parse, call, print, map errors to exit codes; nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Annotated
+
+import typer
+
+from ofi_cvd import __version__
+from ofi_cvd.cli.console import err, out
+from ofi_cvd.errors import OfiCvdError
+
+COMMAND_MODULES = ("config",)
+
+app = typer.Typer(
+    name="ofi",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Record, build, check and explore labelled order-flow datasets.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"ofi-cvd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[  # noqa: ARG001  # typer calls back before a command runs
+        bool, typer.Option("--version", help="show the version", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Record, build, check and explore labelled order-flow datasets."""
+
+
+for _module in COMMAND_MODULES:
+    importlib.import_module(f"ofi_cvd.cli.{_module}").register(app)
+
+
+def main() -> None:
+    """Run the command line; an error of ours becomes one sentence on stderr and its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without our letters shows a question mark, not a fault
+    try:
+        app()
+    except OfiCvdError as error:
+        err.print(f"ofi: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("ofi: interrupted; what was published stays, the same command resumes", soft_wrap=True)
+        sys.exit(130)

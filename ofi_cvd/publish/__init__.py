@@ -1,0 +1,1 @@
+"""Whole files, checkpoint, compaction: the only room besides quality that collects."""

@@ -1,0 +1,1 @@
+"""Gates and reports on top of the files of `sql/`."""

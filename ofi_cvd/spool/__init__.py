@@ -1,0 +1,1 @@
+"""Append, seal and read back: bytes and hours, no markets."""
