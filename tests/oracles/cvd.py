@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from statistics import median
 
 from .outages import Outage
@@ -119,7 +120,7 @@ def level_scale(trades: Sequence[Trade], params: Params) -> list[Scale]:
     cvd = cvd_values(trades, params)
     starts = [i for i in range(len(trades)) if i == 0 or is_reset(trades, i, params)]
     out = []
-    for start, end in zip(starts, [*starts[1:], len(trades)], strict=True):
+    for start, end in pairwise([*starts, len(trades)]):
         times = [trade.ts_ms for trade in trades[start:end]]
         windows = trailing_moments(times, cvd[start:end], params.z_win_secs * 1_000)
         for x, window in zip(cvd[start:end], windows, strict=True):
