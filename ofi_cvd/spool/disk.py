@@ -1,0 +1,80 @@
+"""The few things the spool asks of the operating system: append handles, fsync, the lock of closed hours."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock
+
+APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
+
+
+def open_append(path: Path) -> int:
+    """Return a descriptor that appends to `path`, creating it and its folders; a new name is made durable.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    new = not path.exists()
+    folder_new = new and not path.parent.exists()
+    if folder_new:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, APPEND, 0o644)
+    if new:
+        for folder in list(path.parents)[: 3 if folder_new else 1]:  # hour, date, spool
+            fsync_folder(folder)
+    return handle
+
+
+@contextlib.contextmanager
+def append_handle(path: Path) -> Iterator[int]:
+    """Open `path` for appending and close it again."""
+    handle = open_append(path)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def ends_torn(path: Path) -> bool:
+    """Return whether the file has bytes and the last one is no newline; False if there is no file."""
+    try:
+        with path.open("rb") as file:
+            if not file.seek(0, os.SEEK_END):
+                return False
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except FileNotFoundError:
+        return False
+
+
+def fsync_path(path: Path) -> None:
+    """Make a file's bytes durable; a file that is gone needs nothing."""
+    try:
+        handle = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))  # Windows flushes only what it may write
+    except FileNotFoundError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make new names in a folder durable, where the platform can."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def closed_hours_lock(root: Path) -> FileLock:
+    """Return the lock under which files of hours that are over are appended to or swapped; held for moments only."""
+    root.mkdir(parents=True, exist_ok=True)
+    return FileLock(root / ".closed-hours.lock")
