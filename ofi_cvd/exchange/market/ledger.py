@@ -1,0 +1,49 @@
+"""The ledger of a simulated recording: two connections, an honest clock, a clean end."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CLOCK_EVERY_MS = 60_000
+
+CONNECTIONS = {
+    "aggTrade": "m1",
+    "trade": "p1",
+    "bookTicker": "p1",
+    "depth5@100ms": "p1",
+    "depth10@100ms": "p1",
+    "depth20@100ms": "p1",
+}
+"""The connection that carries each stream: market and public are separate routes."""
+
+
+def ledger_text(
+    start_ms: int, stop_ms: int, *, seed: int, conns: Iterable[str], opens: bool = False, closes: bool = False
+) -> bytes:
+    """Return the ledger of the part `[start_ms, stop_ms)` of an hour.
+
+    A `clock` record every minute; `connect` records first if the recording
+    `opens` here, `shutdown` last if it `closes` here.
+    """
+    rng = np.random.default_rng([seed, start_ms // 3_600_000])
+    lines = []
+    if opens:
+        lines += [_record(start_ms * 1_000_000 + i, "connect", conn=conn) for i, conn in enumerate(sorted(conns))]
+    for at_ms in range(start_ms + 1_000, stop_ms, CLOCK_EVERY_MS):
+        rtt_ms = round(float(12.0 * np.exp(0.3 * rng.standard_normal())), 3)
+        offset_ms = round(float(0.8 * rng.standard_normal()), 3)
+        lines.append(_record(at_ms * 1_000_000, "clock", offset_ms=offset_ms, rtt_ms=rtt_ms))
+    if closes:
+        lines.append(_record(stop_ms * 1_000_000 - 1, "shutdown", reason="simulated recording ends"))
+    return b"".join(lines)
+
+
+def _record(recv_ns: int, event: str, *, conn: str | None = None, **facts: object) -> bytes:
+    record = {"recv_ns": recv_ns, "event": event, "symbol": None, "stream": None, "conn": conn, **facts}
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
