@@ -53,7 +53,7 @@ from .fusion import consistency, fusion_rows
 from .labels import grid_seconds, label_grid, labels_at, realised_vol, regime_labels, ret_units, session, vol_labels
 from .outages import Outage, Trouble, is_unrepaired, ledger_outages
 from .settings import Params, parse_params
-from .trades import Trade, canonical_trades, ids_missing, latency_ms, recv_rates
+from .trades import Trade, canonical_trades, id_holes, ids_missing, latency_ms, recv_rates
 from .windows import Standing, ceil_to, quantile, trailing_moments, trailing_z
 from .wire import Frame, book_frames, read_capture, trade_frames
 
@@ -77,6 +77,7 @@ __all__ = [
     "divergences",
     "fusion_rows",
     "grid_seconds",
+    "id_holes",
     "ids_missing",
     "is_unrepaired",
     "label_grid",
