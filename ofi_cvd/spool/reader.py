@@ -5,8 +5,11 @@ The bytes of a logical file only ever grow at the end: sealing, merging and late
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 
@@ -20,15 +23,17 @@ CHUNK = 1024 * 1024
 def parts(file: SpoolFile) -> list[Path]:
     """Return the physical files that together hold every line of a logical file once, in order.
 
-    Plain and sealed stand side by side after a crash between a seal's rename and its delete (then the plain file begins
-    with the sealed content and stands for both), or when the plain file was begun anew after the seal (then both count).
+    Plain and sealed stand side by side after a crash between rename and delete of a seal: then the plain file begins
+    with the sealed content and stands for both. Where it was begun anew after the seal, both count.
 
     Raises:
+        FileNotFoundError: a seal took a file away meanwhile; ask again with `file.again()`.
         SpoolError: the sealed file cannot be read.
     """
     if file.plain is None or file.sealed is None:
         return [path for path in (file.sealed, file.plain) if path is not None]
-    return [file.plain] if begins_with(file.plain, file.sealed) else [file.sealed, file.plain]
+    with file.plain.open("rb") as plain, file.sealed.open("rb") as sealed:
+        return [file.plain] if _begins_with(plain, sealed) else [file.sealed, file.plain]
 
 
 def plain_size(file: SpoolFile) -> int:
@@ -37,7 +42,9 @@ def plain_size(file: SpoolFile) -> int:
     Raises:
         SpoolError: a sealed file cannot be read.
     """
-    return sum(_sealed_size(file, path) if path == file.sealed else path.stat().st_size for path in parts(file))
+    with _opened(file) as (sealed, plain):
+        sealed_size = _sealed_size(sealed) if sealed else 0
+        return sealed_size + (os.fstat(plain.fileno()).st_size if plain else 0)
 
 
 def read_bytes_from(file: SpoolFile, offset: int) -> Iterator[bytes]:
@@ -48,13 +55,20 @@ def read_bytes_from(file: SpoolFile, offset: int) -> Iterator[bytes]:
     Raises:
         SpoolError: a sealed file cannot be read.
     """
-    position = 0  # of the next byte to yield, once it has reached offset
-    try:
-        for chunk in _chunks(file, offset):
-            yield chunk
-            position += len(chunk)
-    except FileNotFoundError:
-        yield from _chunks(file.again(), offset + position)
+    with _opened(file) as (sealed, plain):
+        if sealed:
+            size = _sealed_size(sealed) if offset else 0
+            if offset < size or not offset:
+                for chunk in _decompressed(sealed):
+                    if offset < len(chunk):
+                        yield chunk[offset:]
+                    offset = max(0, offset - len(chunk))
+            else:
+                offset -= size
+        if plain:
+            plain.seek(offset)
+            while chunk := plain.read(CHUNK):
+                yield chunk
 
 
 def read_lines(file: SpoolFile, offset: int = 0) -> Iterator[bytes]:
@@ -93,16 +107,6 @@ def copy_tail(file: SpoolFile, offset: int, out: Path) -> int:
     return size
 
 
-def begins_with(plain: Path, sealed: Path) -> bool:
-    """Return whether the plain file's first bytes are exactly the sealed file's content.
-
-    Raises:
-        SpoolError: the sealed file cannot be read.
-    """
-    with plain.open("rb") as file:
-        return all(file.read(len(chunk)) == chunk for chunk in sealed_chunks(sealed))
-
-
 def sealed_chunks(path: Path) -> Iterator[bytes]:
     """Yield the plain bytes of a sealed file.
 
@@ -110,52 +114,64 @@ def sealed_chunks(path: Path) -> Iterator[bytes]:
         FileNotFoundError: it is gone.
         SpoolError: it is damaged.
     """
-    with pa.OSFile(str(path), "rb") as raw:
+    with path.open("rb") as file:
+        yield from _decompressed(file)
+
+
+def seal_record(sealed: Path, size: int) -> dict[str, object] | None:
+    """Return the ledger's last record about a sealed file of `size` compressed bytes; None if it has none.
+
+    The size must agree, so that the record of an older seal is never believed.
+    """
+    for row in reversed(read_ledger_file(sealed.parent)):
+        if row.get("event") == "seal" and row.get("file") == sealed.name and row.get("sealed_bytes") == size:
+            return row
+    return None
+
+
+def _decompressed(sealed: BinaryIO) -> Iterator[bytes]:
+    # The stream closes what it is given, so it is given a descriptor of its own.
+    with os.fdopen(os.dup(sealed.fileno()), "rb") as own:
+        own.seek(0)
         try:
-            with pa.CompressedInputStream(raw, "zstd") as stream:
+            with pa.CompressedInputStream(pa.PythonFile(own, "r"), "zstd") as stream:
                 while chunk := stream.read(CHUNK):
                     yield chunk
         except OSError as error:
-            raise SpoolError(f"expected a whole sealed file at {path}, found a damaged one: {error}") from None
+            raise SpoolError(f"expected a whole sealed file at {sealed.name}, found a damaged one: {error}") from None
 
 
-def _chunks(file: SpoolFile, offset: int) -> Iterator[bytes]:
-    for path in parts(file):
-        size = _sealed_size(file, path) if path == file.sealed else path.stat().st_size
-        if offset >= size > 0:
-            offset -= size
-        elif path == file.sealed:
-            for chunk in sealed_chunks(path):
-                if offset < len(chunk):
-                    yield chunk[offset:]
-                offset = max(0, offset - len(chunk))
-        else:
-            yield from _plain_chunks(path, offset)
-            offset = 0
+def _begins_with(plain: BinaryIO, sealed: BinaryIO) -> bool:
+    return all(plain.read(len(chunk)) == chunk for chunk in _decompressed(sealed))
 
 
-def _plain_chunks(path: Path, offset: int) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        file.seek(offset)
-        while chunk := file.read(CHUNK):
-            yield chunk
+@contextlib.contextmanager
+def _opened(file: SpoolFile) -> Iterator[tuple[BinaryIO | None, BinaryIO | None]]:
+    """Open `(sealed, plain)` as they belong together at one moment, whatever a seal does meanwhile."""
+    while True:
+        with contextlib.ExitStack() as stack:
+            now = file.again()
+            try:
+                sealed = stack.enter_context(now.sealed.open("rb")) if now.sealed else None
+                plain = stack.enter_context(now.plain.open("rb")) if now.plain else None
+                if file.again() != now or not (_still(sealed, now.sealed) and _still(plain, now.plain)):
+                    continue
+            except FileNotFoundError:
+                continue  # taken away between the look and the opening: look again
+            if sealed and plain:
+                covered = _begins_with(plain, sealed)
+                plain.seek(0)
+                sealed = None if covered else sealed
+            yield sealed, plain
+            return
 
 
-def _sealed_size(file: SpoolFile, path: Path) -> int:
-    known = seal_record(file)
-    return known["plain_bytes"] if known else sum(map(len, sealed_chunks(path)))
+def _still(file: BinaryIO | None, path: Path | None) -> bool:
+    """Return whether the open file is the one that now stands at the path."""
+    return file is None or path is None or os.path.samestat(os.fstat(file.fileno()), path.stat())
 
 
-def seal_record(file: SpoolFile) -> dict[str, int] | None:
-    """Return the counts of the ledger's last record about the sealed file as it is; None if it says nothing of it.
-
-    The record must name the size of the compressed file, so that a record of an older seal is never believed.
-    """
-    if file.sealed is None:
-        return None
-    size = file.sealed.stat().st_size
-    for row in reversed(read_ledger_file(file.folder)):
-        if row.get("event") == "seal" and row.get("file") == file.sealed.name and row.get("sealed_bytes") == size:
-            counts = {key: value for key in ("lines", "plain_bytes") if isinstance(value := row.get(key), int)}
-            return counts if len(counts) == 2 else None
-    return None
+def _sealed_size(sealed: BinaryIO) -> int:
+    row = seal_record(Path(sealed.name), os.fstat(sealed.fileno()).st_size)
+    known = row.get("plain_bytes") if row else None
+    return known if isinstance(known, int) else sum(map(len, _decompressed(sealed)))
