@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +14,10 @@ from ofi_cvd.exchange.market.engine import Engine
 from ofi_cvd.exchange.market.frames import payloads
 from ofi_cvd.exchange.market.instruments import STEP_MS
 from ofi_cvd.exchange.market.ledger import CONNECTIONS
-from ofi_cvd.exchange.market.text import integer_texts, render
+from ofi_cvd.exchange.market.text import integer_texts, render, render_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from ofi_cvd.exchange.market.blocks import Ints
@@ -81,22 +82,24 @@ def write_hour(recording: Recording, spool: Path, stop_ms: int) -> HourReport:
     size = 0
     for stream in recording.streams:
         messages = payloads(stream, engine, block)
-        opening = recording.held.get(stream, b"")
+        held = recording.held.get(stream, b"")
         lines, count = _received(recording, stream, messages, stop_ms)
-        write_whole(folder / f"{engine.symbol}.{stream}.ndjson", opening + lines)
-        frames[stream] = opening.count(b"\n") + count
-        size += len(opening) + len(lines)
+        size += write_whole(folder / f"{engine.symbol}.{stream}.ndjson", chain((held,), lines))
+        frames[stream] = held.count(b"\n") + count
     return HourReport(frames, size)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` beside `path`, then rename: readers see all of it or nothing."""
+def write_whole(path: Path, chunks: Iterable[bytes]) -> int:
+    """Write `chunks` beside `path`, then rename: readers see all or nothing.  Return the bytes written."""
     part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
+    with part.open("wb") as file:
+        size = sum(file.write(chunk) for chunk in chunks)
     part.replace(path)
+    return size
 
 
-def _received(recording: Recording, stream: str, messages: Payloads, stop_ms: int) -> tuple[bytes, int]:
+def _received(recording: Recording, stream: str, messages: Payloads, stop_ms: int) -> tuple[Iterator[bytes], int]:
+    """Return the lines received before `stop_ms`, in chunks, and their number; hold the rest."""
     rng = recording.network[stream]
     recv_ns = _receipts(messages.event_ms, recording.last_ns.get(stream, 0), rng)
     cut = int(np.searchsorted(recv_ns, stop_ms * 1_000_000))
@@ -106,7 +109,7 @@ def _received(recording: Recording, stream: str, messages: Payloads, stop_ms: in
     recording.held[stream] = render(recv_ns.size, parts, first=cut)
     if recv_ns.size:
         recording.last_ns[stream] = int(recv_ns[-1])
-    return render(cut, parts), cut
+    return render_chunks(cut, parts), cut
 
 
 def _receipts(event_ms: Ints, last_ns: int, rng: np.random.Generator) -> Ints:

@@ -37,7 +37,7 @@ _LEDGER = "_ledger.ndjson"
 
 @dataclass(frozen=True, slots=True)
 class SimulationReport:
-    """What a simulation wrote: messages per stream, bytes of market data, hour files' hours, and how long it took."""
+    """What a simulation wrote: messages per stream, bytes of market data, UTC hours touched, seconds taken."""
 
     frames: dict[str, int]
     bytes: int
@@ -182,4 +182,4 @@ def _write_ledger(plan: _Plan, start_ms: int) -> None:
         opens=at == 0,
         closes=at == len(plan.edges_ms) - 2,
     )
-    write_whole(hour_dir(plan.spool, start_ms) / _LEDGER, text)
+    write_whole(hour_dir(plan.spool, start_ms) / _LEDGER, [text])

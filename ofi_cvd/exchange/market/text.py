@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 Ints: TypeAlias = NDArray[np.int64]
 Texts: TypeAlias = NDArray[np.bytes_]
@@ -85,8 +85,13 @@ def render(stop: int, parts: Sequence[bytes | Texts | Ladder], *, first: int = 0
     A `bytes` part stands in every record; columns and ladders give one value
     per record.  End the parts with a newline to get lines.
     """
+    return b"".join(render_chunks(stop, parts, first=first))
+
+
+def render_chunks(stop: int, parts: Sequence[bytes | Texts | Ladder], *, first: int = 0) -> Iterator[bytes]:
+    """Yield what `render` returns, a few thousand records at a time."""
     if first >= stop:
-        return b""
+        return
     dtype = np.dtype([(f"f{i}", _part_dtype(part)) for i, part in enumerate(parts)])
     blank = np.zeros(1, dtype=dtype)
     for i, part in enumerate(parts):
@@ -94,10 +99,8 @@ def render(stop: int, parts: Sequence[bytes | Texts | Ladder], *, first: int = 0
             blank[f"f{i}"] = part
         elif isinstance(part, Ladder):
             _write_brackets(blank[f"f{i}"])
-    raw_blank = blank.view(np.uint8)
     chunk = np.empty(min(stop - first, _CHUNK_ROWS), dtype=dtype)
-    raw = chunk.view(np.uint8).reshape(chunk.size, -1)
-    done: list[bytes] = []
+    raw, raw_blank = chunk.view(np.uint8).reshape(chunk.size, -1), blank.view(np.uint8)
     for start in range(first, stop, _CHUNK_ROWS):
         end = min(start + _CHUNK_ROWS, stop)
         raw[:] = raw_blank
@@ -108,8 +111,7 @@ def render(stop: int, parts: Sequence[bytes | Texts | Ladder], *, first: int = 0
                 block[f"f{i}"]["size"] = part.sizes[start:end]
             elif not isinstance(part, bytes):
                 block[f"f{i}"] = part[start:end]
-        done.append(block.tobytes().translate(None, b"\0"))
-    return b"".join(done)
+        yield block.tobytes().translate(None, b"\0")
 
 
 def _zero_padded(values: Ints, width: int) -> NDArray[np.uint8]:
