@@ -12,7 +12,11 @@ from ofi_cvd import __version__
 from ofi_cvd.cli.console import err, out
 from ofi_cvd.errors import OfiCvdError
 
-COMMAND_MODULES = ("config",)
+COMMAND_MODULES = (
+    "config",
+    "import_",
+    "seal",
+)
 
 app = typer.Typer(
     name="ofi",

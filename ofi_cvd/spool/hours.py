@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -59,14 +59,7 @@ class SpoolFile:
         """Return the same logical file as it stands on the disk now (a seal may have replaced the plain file)."""
         plain = self.folder / self.name
         sealed = self.folder / (self.name + ".zst")
-        return SpoolFile(
-            self.symbol,
-            self.stream,
-            self.hour_ms,
-            self.repair,
-            plain if plain.is_file() else None,
-            sealed if sealed.is_file() else None,
-        )
+        return replace(self, plain=plain if plain.is_file() else None, sealed=sealed if sealed.is_file() else None)
 
 
 def hour_of_ns(recv_ns: int) -> int:
@@ -107,6 +100,17 @@ def stream_path(root: Path, hour_ms: int, symbol: str, stream: str, *, repair: b
     if not is_stream(stream):
         raise InputError(f"expected a stream such as aggTrade or depth10@100ms, found {stream[:80]!r}")
     return hour_dir(root, hour_ms) / f"{symbol}.{stream}{'.repair' if repair else ''}{PLAIN_SUFFIX}"
+
+
+def find_file(root: Path, hour_ms: int, symbol: str, stream: str, *, repair: bool = False) -> SpoolFile | None:
+    """Return one logical file as it stands on the disk; None if there is neither a plain nor a sealed one.
+
+    Raises:
+        InputError: the symbol or stream is not a plain known name.
+    """
+    path = stream_path(root, hour_ms, symbol, stream, repair=repair)
+    file = SpoolFile(symbol, stream, hour_ms, repair, path, None).again()
+    return None if file.plain is None and file.sealed is None else file
 
 
 def ledger_path(root: Path, hour_ms: int) -> Path:

@@ -1,0 +1,1 @@
+"""Foreign recordings into the spool, message texts verbatim."""
