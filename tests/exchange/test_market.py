@@ -356,6 +356,8 @@ def test_a_spool_that_holds_these_hours_is_refused_before_anything_is_written(tm
     "options",
     [
         {"hours": 0},
+        {"hours": float("inf")},
+        {"seed": -1},
         {"symbols": []},
         {"symbols": ["btcusdt"]},
         {"symbols": ["../UP"]},

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ofi_cvd.errors import InputError
 from ofi_cvd.exchange.market.arrivals import Excitement, arrivals_per_step
 from ofi_cvd.exchange.market.blocks import Block
 from ofi_cvd.exchange.market.field import Field
@@ -39,7 +40,13 @@ class Engine:
     """
 
     def __init__(self, symbol: str, seed: int, start_ms: int, rate: float = 1.0) -> None:
-        """Open the market of `symbol` at `start_ms`, rounded down to 100 ms."""
+        """Open the market of `symbol` at `start_ms`, rounded down to 100 ms.
+
+        Raises:
+            InputError: a negative seed.
+        """
+        if seed < 0:
+            raise InputError(f"expected a seed of at least 0, found {seed}")
         self.symbol, self.spec, self.rate = symbol, instrument_for(symbol), rate
         self.now_ms = start_ms - start_ms % STEP_MS
         code = zlib.crc32(symbol.encode())

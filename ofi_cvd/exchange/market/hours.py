@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from ofi_cvd.exchange.market.frames import payloads
 from ofi_cvd.exchange.market.instruments import STEP_MS
 from ofi_cvd.exchange.market.ledger import CONNECTIONS
 from ofi_cvd.exchange.market.text import integer_texts, render, render_chunks
+from ofi_cvd.spool.hours import hour_dir, stream_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from ofi_cvd.exchange.market.blocks import Ints
     from ofi_cvd.exchange.market.frames import Payloads
-
-HOUR_MS = 3_600_000
 
 _MEDIAN_MS = 13.0  # network latency: a log-normal body...
 _SPREAD = 0.30
@@ -63,11 +61,6 @@ def open_recording(symbol: str, seed: int, start_ms: int, streams: Sequence[str]
     return Recording(Engine(symbol, seed, start_ms), tuple(streams), network)
 
 
-def hour_dir(spool: Path, at_ms: int) -> Path:
-    """Return the spool's folder of the UTC hour that holds `at_ms`."""
-    return spool / datetime.fromtimestamp(at_ms / 1000, UTC).strftime("date=%Y-%m-%d/hour=%H")
-
-
 def write_hour(recording: Recording, spool: Path, stop_ms: int) -> HourReport:
     """Advance the market to `stop_ms` and write what was received until then.
 
@@ -75,8 +68,8 @@ def write_hour(recording: Recording, spool: Path, stop_ms: int) -> HourReport:
     appears whole.  Messages received after `stop_ms` are held for the next hour.
     """
     engine = recording.engine
-    folder = hour_dir(spool, engine.now_ms)
-    folder.mkdir(parents=True, exist_ok=True)
+    hour_ms = engine.now_ms
+    hour_dir(spool, hour_ms).mkdir(parents=True, exist_ok=True)
     block = engine.advance((stop_ms - engine.now_ms) // STEP_MS)
     frames: dict[str, int] = {}
     size = 0
@@ -84,7 +77,7 @@ def write_hour(recording: Recording, spool: Path, stop_ms: int) -> HourReport:
         messages = payloads(stream, engine, block)
         held = recording.held.get(stream, b"")
         lines, count = _received(recording, stream, messages, stop_ms)
-        size += write_whole(folder / f"{engine.symbol}.{stream}.ndjson", chain((held,), lines))
+        size += write_whole(stream_path(spool, hour_ms, engine.symbol, stream), chain((held,), lines))
         frames[stream] = held.count(b"\n") + count
     return HourReport(frames, size)
 

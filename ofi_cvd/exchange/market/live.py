@@ -50,8 +50,8 @@ class Market:
         out the others are unchanged.
 
         Raises:
-            InputError: an unknown stream, a rate that is not positive, or a
-                block shorter than 100 ms.
+            InputError: an unknown stream, a rate that is not positive, a negative
+                seed, or a block shorter than 100 ms.
         """
         for stream in streams:
             if stream not in STREAMS:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import time
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 from ofi_cvd.errors import InputError
 from ofi_cvd.exchange.market.frames import STREAMS
-from ofi_cvd.exchange.market.hours import (
-    HOUR_MS,
-    HourReport,
-    Recording,
-    hour_dir,
-    open_recording,
-    write_hour,
-    write_whole,
-)
+from ofi_cvd.exchange.market.hours import HourReport, Recording, open_recording, write_hour, write_whole
 from ofi_cvd.exchange.market.instruments import STEP_MS
 from ofi_cvd.exchange.market.ledger import CONNECTIONS, ledger_text
+from ofi_cvd.spool.hours import HOUR_MS, find_file, is_symbol, ledger_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,8 +25,6 @@ if TYPE_CHECKING:
 
 DEFAULT_START_MS = 1_767_571_200_000
 """2026-01-05T00:00Z, a Monday: where a simulated recording begins unless told otherwise."""
-
-_LEDGER = "_ledger.ndjson"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +66,8 @@ def simulate_spool(
     interruption delete the spool and start again.
 
     Raises:
-        InputError: nothing to simulate, an unknown stream, or the spool already
-            holds a file of these hours.
+        InputError: nothing to simulate, an unknown stream, a negative seed, or the
+            spool already holds a file of these hours.
     """
     began = time.perf_counter()
     plan = _plan(out, hours, symbols, streams, seed, start_ms)
@@ -95,7 +87,7 @@ def simulate_spool(
 
 
 def _plan(out: Path, hours: float, symbols: Sequence[str], streams: Sequence[str], seed: int, start_ms: int) -> _Plan:
-    steps = round(hours * HOUR_MS / STEP_MS)
+    steps = round(hours * HOUR_MS / STEP_MS) if math.isfinite(hours) else 0
     if steps < 1 or not symbols or not streams:
         raise InputError(
             f"expected some hours, symbols and streams to simulate, found {hours} hours, "
@@ -105,7 +97,7 @@ def _plan(out: Path, hours: float, symbols: Sequence[str], streams: Sequence[str
         if stream not in STREAMS:
             raise InputError(f"expected a stream among {', '.join(STREAMS)}, found {stream!r}")
     for symbol in symbols:
-        if symbol != symbol.upper() or not symbol.replace("_", "").isalnum():
+        if not is_symbol(symbol):
             raise InputError(f"expected symbols in upper case such as BTCUSDT, found {symbol!r}")
     for what, names in (("symbol", symbols), ("stream", streams)):
         if len(set(names)) != len(names):
@@ -119,15 +111,15 @@ def _plan(out: Path, hours: float, symbols: Sequence[str], streams: Sequence[str
 
 
 def _refuse_existing(plan: _Plan) -> None:
-    names = [f"{symbol}.{stream}.ndjson" for symbol in plan.symbols for stream in plan.streams]
     for start_ms in plan.edges_ms[:-1]:
-        folder = hour_dir(plan.spool, start_ms)
-        for path in (folder / name for name in (_LEDGER, *names)):
-            for found in (path, path.with_name(path.name + ".zst")):
-                if found.exists():
-                    raise InputError(
-                        f"expected a spool without these hours, found {found}: choose another folder or delete it"
-                    )
+        found = [ledger_path(plan.spool, start_ms)] if ledger_path(plan.spool, start_ms).exists() else []
+        for symbol, stream in product(plan.symbols, plan.streams):
+            file = find_file(plan.spool, start_ms, symbol, stream)
+            found += [path for path in (file.plain, file.sealed) if path] if file else []
+        if found:
+            raise InputError(
+                f"expected a spool without these hours, found {found[0]}: choose another folder or delete it"
+            )
 
 
 def _run(plan: _Plan, workers: int) -> Iterator[tuple[str, int, HourReport]]:
@@ -182,4 +174,4 @@ def _write_ledger(plan: _Plan, start_ms: int) -> None:
         opens=at == 0,
         closes=at == len(plan.edges_ms) - 2,
     )
-    write_whole(hour_dir(plan.spool, start_ms) / _LEDGER, [text])
+    write_whole(ledger_path(plan.spool, start_ms), [text])
