@@ -54,11 +54,12 @@ def open_recording(symbol: str, seed: int, start_ms: int, streams: Sequence[str]
     Latencies are drawn per stream, so that asking for one more stream leaves the
     files of the others as they are.
     """
+    engine = Engine(symbol, seed, start_ms)  # first: it refuses a seed that cannot be
     network = {
         stream: np.random.default_rng([seed, zlib.crc32(symbol.encode()), zlib.crc32(stream.encode())])
         for stream in streams
     }
-    return Recording(Engine(symbol, seed, start_ms), tuple(streams), network)
+    return Recording(engine, tuple(streams), network)
 
 
 def write_hour(recording: Recording, spool: Path, stop_ms: int) -> HourReport:
