@@ -13,6 +13,7 @@ from ofi_cvd.cli.console import err, out
 from ofi_cvd.errors import OfiCvdError
 
 COMMAND_MODULES = (
+    "analyze",
     "config",
     "import_",
     "seal",

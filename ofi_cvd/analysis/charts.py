@@ -1,0 +1,233 @@
+"""The charts of the analysis report: each takes finished tables and returns one figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import plotly.graph_objects as go
+import polars as pl
+from plotly.subplots import make_subplots
+
+PALETTE: Final = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f")
+GREY: Final = "#64748b"
+SCALE: Final = [[0.0, "#b91c1c"], [0.5, "#f8fafc"], [1.0, "#1d4ed8"]]
+WIDTH: Final = 1180
+FONT: Final = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+ALL: Final = pl.col("slice_kind") == "all"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure with its heading and the sentence that says how to read it."""
+
+    name: str
+    heading: str
+    note: str
+    figure: go.Figure
+
+
+def colours(symbols: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each symbol, the same in every chart."""
+    return {symbol: PALETTE[i % len(PALETTE)] for i, symbol in enumerate(symbols)}
+
+
+def styled(figure: go.Figure, height: int) -> go.Figure:
+    """Return the figure in the house's look."""
+    figure.update_layout(
+        width=WIDTH, height=height, template="plotly_white", font={"family": FONT, "size": 12, "color": "#0f172a"},
+        margin={"l": 60, "r": 20, "t": 50, "b": 50}, hovermode="closest",
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0 + 26 / height, "x": 0, "traceorder": "normal"},
+    )  # fmt: skip
+    figure.update_annotations(font={"size": 13})
+    return figure
+
+
+def facets(
+    names: Sequence[str], draw: Callable[[str, go.Figure, int, int], None], *, x: str, y: str, columns: int = 3
+) -> go.Figure:
+    """Return small multiples: one panel a name, `draw` puts the traces in."""
+    rows = -(-len(names) // columns)
+    figure = make_subplots(
+        rows, columns, subplot_titles=list(names), horizontal_spacing=0.06, vertical_spacing=0.42 / (rows + 1)
+    )
+    for k, name in enumerate(names):
+        row, column = k // columns + 1, k % columns + 1
+        draw(name, figure, row, column)
+        figure.update_xaxes(title_text=x if k >= len(names) - columns else None, row=row, col=column)
+        figure.update_yaxes(title_text=y if column == 1 else None, row=row, col=column)
+    figure = styled(figure, 130 + 230 * rows)
+    figure.update_layout(margin={"t": 90})
+    return figure
+
+
+def heat(rows: Sequence[str], columns: Sequence[str], frame: pl.DataFrame, value: str, digits: int) -> go.Figure:
+    """Return a heat map around zero; `frame` has `row`, `column`, the value and `p_adjusted`; * marks p_adjusted < 0.05."""
+    cells = {(r, c): (v, p) for r, c, v, p in frame.select("row", "column", value, "p_adjusted").iter_rows()}
+    grid = [[cells.get((row, column), (None, None)) for column in columns] for row in rows]
+    text = [
+        ["" if v is None else f"{v:.{digits}f}{'*' if p is not None and p < 0.05 else ''}" for v, p in line]
+        for line in grid
+    ]
+    largest = max((abs(v) for line in grid for v, _ in line if v is not None), default=0.0) or 1.0
+    figure = go.Figure(
+        go.Heatmap(
+            z=[[v for v, _ in line] for line in grid], x=list(columns), y=list(rows), text=text, texttemplate="%{text}",
+            colorscale=SCALE, zmin=-largest, zmax=largest, xgap=1, ygap=1, colorbar={"thickness": 12},
+            hovertemplate="%{y}<br>%{x}: %{z:.4f}<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.update_yaxes(autorange="reversed", type="category")
+    figure.update_xaxes(type="category", side="top")
+    figure = styled(figure, 110 + 24 * max(len(rows), 4))
+    figure.update_layout(margin={"l": 190, "t": 60, "b": 20})
+    return figure
+
+
+def label(horizon_s: int) -> str:
+    """Return a horizon as text."""
+    return f"{horizon_s} s"
+
+
+def shown_horizon(metrics: pl.DataFrame) -> int:
+    """Return the horizon that single-horizon charts show: 60 s, or the middle one of the run."""
+    horizons = sorted(metrics.get_column("horizon_s").unique().to_list())
+    return 60 if 60 in horizons else int(horizons[len(horizons) // 2])
+
+
+def ic_map(metrics: pl.DataFrame) -> Chart:
+    """Information coefficient of every signal at every horizon."""
+    whole = metrics.filter(ALL).with_columns(
+        row=pl.col("symbol") + "  " + pl.col("signal"), column=pl.col("horizon_s").cast(pl.String) + " s"
+    )
+    rows = whole.get_column("row").unique(maintain_order=True).to_list()
+    columns = [label(h) for h in sorted(whole.get_column("horizon_s").unique().to_list())]
+    note = "Spearman correlation of the signal with the forward return. Blue: a high signal came before a rise. \
+* marks an adjusted p below 0.05."
+    return Chart("ic-map", "Information coefficient", note, heat(rows, columns, whole, "ic", 3))
+
+
+def ic_by_horizon(metrics: pl.DataFrame) -> Chart:
+    """Information coefficient with its interval."""
+    whole = metrics.filter(ALL)
+    symbols = whole.get_column("symbol").unique(maintain_order=True).to_list()
+    colour = colours(symbols)
+
+    def draw(signal: str, figure: go.Figure, row: int, column: int) -> None:
+        for k, symbol in enumerate(symbols):
+            one = whole.filter((pl.col("signal") == signal) & (pl.col("symbol") == symbol)).sort("horizon_s")
+            ic, low, high = (one.get_column(name) for name in ("ic", "ic_lo", "ic_hi"))
+            bars = {
+                "type": "data",
+                "symmetric": False,
+                "array": (high - ic).to_list(),
+                "arrayminus": (ic - low).to_list(),
+            }
+            offset = (k - (len(symbols) - 1) / 2) * 0.11
+            figure.add_scatter(
+                x=[i + offset for i in range(one.height)], y=ic.to_list(), error_y=bars | {"thickness": 1, "width": 2},
+                mode="markers", marker={"size": 6, "color": colour[symbol]}, name=symbol, legendgroup=symbol,
+                showlegend=(row, column) == (1, 1), hovertemplate=f"{symbol} {signal}: %{{y:.4f}}<extra></extra>",
+                row=row, col=column,
+            )  # fmt: skip
+        horizons = sorted(whole.get_column("horizon_s").unique().to_list())
+        figure.update_xaxes(tickvals=list(range(len(horizons))), ticktext=horizons, row=row, col=column)
+        figure.add_hline(y=0, line={"color": GREY, "width": 1}, row=row, col=column)
+
+    figure = facets(_signals(metrics), draw, x="horizon, s", y="IC")
+    note = "95 % Newey-West intervals for overlapping labels. An interval across zero says nothing was shown."
+    return Chart("ic-by-horizon", "Information coefficient by horizon", note, figure)
+
+
+def _signals(metrics: pl.DataFrame) -> list[str]:
+    return [str(name) for name in metrics.get_column("signal").unique(maintain_order=True)]
+
+
+def _lines(
+    frame: pl.DataFrame, signals: Sequence[str], x: str, series: Sequence[tuple[str, str, str]], *, x_title: str, y_title: str,
+    zero: float | None = 0.0, categorical: bool = True,
+) -> go.Figure:  # fmt: skip
+    """Return a panel per signal with a line per symbol and series `(column, dash, word)`."""
+    symbols = frame.get_column("symbol").unique(maintain_order=True).to_list()
+    colour = colours(symbols)
+
+    def draw(signal: str, figure: go.Figure, row: int, column: int) -> None:
+        for symbol in symbols:
+            one = frame.filter((pl.col("signal") == signal) & (pl.col("symbol") == symbol)).sort(x)
+            for name, dash, word in series:
+                title = f"{symbol} {word}".strip()
+                figure.add_scatter(
+                    x=one.get_column(x).cast(pl.String).to_list() if categorical else one.get_column(x).to_list(),
+                    y=one.get_column(name).to_list(), mode="lines+markers", marker={"size": 5},
+                    line={"color": colour[symbol], "width": 1.5, "dash": dash}, name=title, legendgroup=title,
+                    showlegend=(row, column) == (1, 1), row=row, col=column,
+                    hovertemplate=f"{title}, %{{x}}: %{{y:.3f}}<extra></extra>",
+                )  # fmt: skip
+        if categorical:
+            figure.update_xaxes(type="category", row=row, col=column)
+        if zero is not None:
+            figure.add_hline(y=zero, line={"color": GREY, "width": 1}, row=row, col=column)
+
+    return facets(signals, draw, x=x_title, y=y_title)
+
+
+def quintiles(metrics: pl.DataFrame) -> Chart:
+    """Mean forward return by quintile."""
+    horizon = shown_horizon(metrics)
+    names = ["q1", "q2", "q3", "q4", "q5"]
+    long = metrics.filter(ALL & (pl.col("horizon_s") == horizon)).unpivot(
+        names, index=["symbol", "signal"], variable_name="quintile", value_name="bps"
+    )
+    figure = _lines(
+        long, _signals(metrics), "quintile", [("bps", "solid", "")], x_title="quintile of the signal", y_title="bps"
+    )
+    note = f"Mean forward return over {horizon} s, before cost. Quintile edges are those of each fold's past."
+    return Chart("quintiles", f"Forward return by quintile, {horizon} s", note, figure)
+
+
+def direction(metrics: pl.DataFrame) -> Chart:
+    """Area under the ROC curve by horizon."""
+    figure = _lines(
+        metrics.filter(ALL),
+        _signals(metrics),
+        "horizon_s",
+        [("auc", "solid", "")],
+        x_title="horizon, s",
+        y_title="AUC",
+        zero=0.5,
+    )
+    note = "Chance that a row before a rise has a higher signal than a row before a fall; one half is no skill."
+    return Chart("auc", "Ranking of ups over downs", note, figure)
+
+
+def tails(metrics: pl.DataFrame) -> Chart:
+    """What the strongest five percent of signals earned after cost."""
+    series = [("top5_bps", "solid", "top"), ("bottom5_bps", "dot", "bottom")]
+    figure = _lines(metrics.filter(ALL), _signals(metrics), "horizon_s", series, x_title="horizon, s", y_title="bps")
+    note = "Top 5 %: mean return minus cost, buying pays above zero. Bottom 5 %: mean return plus cost, selling pays below zero."
+    return Chart("tails", "Top and bottom 5 % after cost", note, figure)
+
+
+def thresholds(scan: pl.DataFrame, metrics: pl.DataFrame) -> Chart:
+    """Net return by threshold."""
+    horizon = shown_horizon(metrics)
+    one = scan.filter(ALL & (pl.col("horizon_s") == horizon))
+    figure = _lines(
+        one, _signals(metrics), "threshold", [("mean_bps", "solid", "")], x_title="threshold of |signal|",
+        y_title="bps before cost", categorical=False,
+    )  # fmt: skip
+    note = f"Mean {horizon} s return of trading in the signal's direction where |signal| is at least the threshold, before cost."
+    return Chart("thresholds", f"Threshold scan, {horizon} s", note, figure)
+
+
+def slices(metrics: pl.DataFrame) -> Chart:
+    """Information coefficient by slice at one horizon."""
+    horizon = shown_horizon(metrics)
+    one = metrics.filter(pl.col("horizon_s") == horizon).with_columns(
+        row=pl.col("symbol") + "  " + pl.col("signal"), column=pl.col("slice")
+    )
+    rows = one.get_column("row").unique(maintain_order=True).to_list()
+    columns = one.get_column("column").unique(maintain_order=True).to_list()
+    note = "The same coefficient within each session, regime, volatility bucket and scenario. Empty: too few rows."
+    return Chart("slices", f"Information coefficient by slice, {horizon} s", note, heat(rows, columns, one, "ic", 3))

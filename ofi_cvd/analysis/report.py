@@ -1,0 +1,186 @@
+"""The analysis as one HTML page that needs nothing but itself: tables as text, charts inlined."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import plotly.offline
+import polars as pl
+
+from ofi_cvd.analysis import charts, study_charts
+from ofi_cvd.analysis.charts import ALL, FONT, Chart, shown_horizon
+
+Facts = Mapping[str, object]
+
+STYLE: Final = f"""
+:root {{ color-scheme: light; }}
+body {{ margin: 0; background: #f1f5f9; color: #0f172a; font: 15px/1.55 {FONT}; }}
+main {{ max-width: 1200px; margin: 0 auto; padding: 24px 20px 60px; }}
+h1 {{ font-size: 26px; margin: 0 0 4px; }} h2 {{ font-size: 19px; margin: 0 0 4px; }}
+p {{ margin: 0 0 10px; max-width: 90ch; }} .quiet {{ color: #475569; }}
+section {{ background: #fff; border: 1px solid #e2e8f0; border-radius: 8px; padding: 18px 8px 12px; margin: 18px 0; }}
+section {{ overflow-x: auto; }}
+section > h2, section > p, section > ul, section > table {{ margin-left: 12px; }}
+table {{ border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; margin: 8px 12px; }}
+th, td {{ padding: 3px 10px; border-bottom: 1px solid #e2e8f0; text-align: right; white-space: nowrap; }}
+th {{ color: #475569; font-weight: 600; }} td.text, th.text {{ text-align: left; }}
+code {{ font-size: 13px; }}
+"""
+HOW: Final = (
+    (
+        "A forward return runs from the first price strictly after a row to the last price within the horizon; it is missing "
+        "where the horizon is not covered or crosses a gap."
+    ),
+    "Signals are taken as published and never flipped: a negative coefficient says that a high signal came before a fall.",
+    "Intervals and p-values allow for overlapping labels (Newey-West, fixed-b critical values).",
+    (
+        "Quintiles, tails and the logistic fit learn from earlier stretches only, with an embargo of the horizon; "
+        "the other figures fit nothing and use every labelled row."
+    ),
+)
+
+
+def render(tables: Mapping[str, pl.DataFrame], facts: Facts) -> str:
+    """Return the report; the same tables and facts give the same text."""
+    body = [_head(facts), _many_tests(tables), _whole_table(tables["metrics"])]
+    body += [_section(chart) for chart in _charts(tables)]
+    if "impact" in tables:
+        body.append(_impact_tables(tables))
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Signal analysis</title>\n'
+        '<link rel="icon" href="data:,">\n'
+        f"<style>{STYLE}</style>\n<script>{plotly.offline.get_plotlyjs()}</script></head>\n"
+        f"<body><main>\n{''.join(body)}</main></body></html>\n"
+    )
+
+
+def _charts(tables: Mapping[str, pl.DataFrame]) -> Iterator[Chart]:
+    metrics, scan = tables["metrics"], tables["thresholds"]
+    yield from (charts.ic_map(metrics), charts.ic_by_horizon(metrics), charts.quintiles(metrics))
+    yield from (
+        charts.direction(metrics),
+        charts.tails(metrics),
+        charts.thresholds(scan, metrics),
+        charts.slices(metrics),
+    )
+    paths = tables["event_paths"]
+    for symbol in paths.get_column("symbol").unique(maintain_order=True):
+        yield study_charts.event_paths(paths, str(symbol))
+    if tables["event_wins"].height:
+        yield study_charts.event_wins(tables["event_wins"])
+    if "impact" in tables and tables["impact"].height:
+        yield study_charts.impact_bars(tables["impact"])
+        yield study_charts.impact_depth(tables["impact_half_hours"])
+
+
+def _section(chart: Chart) -> str:
+    drawn = chart.figure.to_html(
+        full_html=False, include_plotlyjs=False, div_id=chart.name, config={"displaylogo": False, "responsive": False}
+    )
+    return f"<section><h2>{html.escape(chart.heading)}</h2><p class='quiet'>{html.escape(chart.note)}</p>{drawn}</section>\n"
+
+
+def _head(facts: Facts) -> str:
+    window, symbols = _mapping(facts["window"]), _mapping(facts["symbols"])
+    start, end = (_time(window[side]) for side in ("start_ms", "end_ms"))
+    rows = []
+    for symbol, found in symbols.items():
+        one = _mapping(found)
+        used = _mapping(one["signals"])
+        rows.append(
+            [symbol, one["fee_tier"] or "none", one["cost_bps"], one["quotes"], one["gaps"]]
+            + [f"{_mapping(use)['rows']} (1 in {_mapping(use)['every_kth_row']})" for use in used.values()]
+        )
+    names = list(_mapping(_mapping(next(iter(symbols.values())))["signals"])) if symbols else []
+    points = "".join(f"<li>{html.escape(point)}</li>" for point in HOW)
+    return (
+        f"<h1>What the signals were worth</h1><p class='quiet'>{start} to {end} UTC, "
+        f"price: {_mapping(facts['parameters'])['price']}, package {facts['package_version']}</p>\n"
+        f"<section><h2>How to read this</h2><ul>{points}</ul>"
+        f"{_table(['symbol', 'fee tier', 'cost, bps', 'quotes', 'gaps', *(f'rows {name}' for name in names)], rows)}</section>\n"
+    )
+
+
+def _many_tests(tables: Mapping[str, pl.DataFrame]) -> str:
+    said = []
+    for name, what in (("metrics", "signal"), ("event_wins", "event")):
+        frame = tables[name]
+        tested = frame.get_column("p_value").count()
+        raw = frame.filter(pl.col("p_value") < 0.05).height
+        kept = frame.filter(pl.col("p_adjusted") < 0.05).height
+        said.append(
+            f"<p>Of {tested} {what} tests {raw} have p below 0.05 ({0.05 * tested:.0f} would by chance alone); "
+            f"after Benjamini-Hochberg {kept} remain at a false discovery rate of 5 %.</p>"
+        )
+    return f"<section><h2>Many tests</h2>{''.join(said)}</section>\n"
+
+
+def _whole_table(metrics: pl.DataFrame) -> str:
+    horizon = shown_horizon(metrics)
+    columns = [
+        "symbol",
+        "signal",
+        "n",
+        "ic",
+        "ic_lo",
+        "ic_hi",
+        "p_adjusted",
+        "hit_rate",
+        "auc",
+        "pr_auc",
+        "brier",
+        "ece",
+    ]
+    columns += ["kendall_tau", "top5_bps", "bottom5_bps"]
+    rows = metrics.filter(ALL & (pl.col("horizon_s") == horizon)).select(columns)
+    return (
+        f"<section><h2>Whole sample, {horizon} s</h2><p class='quiet'>Every horizon and slice is in metrics.csv.</p>"
+        f"{_table(columns, rows.rows())}</section>\n"
+    )
+
+
+def _impact_tables(tables: Mapping[str, pl.DataFrame]) -> str:
+    summary, depth = tables["impact"], tables["impact_depth"]
+    return (
+        "<section><h2>Price impact: averages over half hours</h2><p class='quiet'>Slopes in bps per unit of base asset; "
+        "t-statistics are Newey-West; lag 1 is the next window's movement on this window's flow.</p>"
+        f"{_table(summary.columns, summary.rows())}"
+        "<p class='quiet'>Exponent of depth in the slope; the theory says 1. No table holds the depth itself: "
+        "the median best-level flow of updates that moved the mid stands for it.</p>"
+        f"{_table(depth.columns, depth.rows())}</section>\n"
+    )
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    texts = [any(isinstance(row[k], str) for row in rows) for k in range(len(columns))]
+    head = "".join(
+        f"<th{' class=text' if t else ''}>{html.escape(name)}</th>" for name, t in zip(columns, texts, strict=True)
+    )
+    lines = "".join(
+        "<tr>"
+        + "".join(f"<td{' class=text' if t else ''}>{_cell(v)}</td>" for v, t in zip(row, texts, strict=True))
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return html.escape(str(value))
+
+
+def _mapping(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise TypeError(f"expected a mapping, found {type(value).__name__}")
+    return value
+
+
+def _time(ms: object) -> str:
+    return f"{datetime.fromtimestamp(int(str(ms)) // 1000, UTC):%Y-%m-%d %H:%M:%S}"
