@@ -191,7 +191,7 @@ class _Source:
             return
         self._taken += 1
         wanted = self._symbols is None or symbol.upper() in self._symbols
-        label = (stream if at else name)[:60] if wanted else symbol.upper()
+        label = _shown(stream if at else name) if wanted else symbol.upper()
         known = label in self._report.skipped or len(self._report.skipped) < _MOST_NAMES
         self._report.skipped[label if known else "(others)"] += 1
 
@@ -229,6 +229,11 @@ class _Source:
         self._taken += 1
         report.first_ns = recv_ns if report.first_ns is None else min(report.first_ns, recv_ns)
         report.last_ns = recv_ns if report.last_ns is None else max(report.last_ns, recv_ns)
+
+
+def _shown(name: str) -> str:
+    """Return a name from a file as a person may safely see it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name[:60])
 
 
 def _nanoseconds(digits: bytes) -> int | None:
