@@ -14,9 +14,12 @@ from ofi_cvd.errors import OfiCvdError
 
 COMMAND_MODULES = (
     "analyze",
+    "collect",
     "config",
+    "exchange",
     "import_",
     "seal",
+    "simulate",
 )
 
 app = typer.Typer(

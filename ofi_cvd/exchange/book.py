@@ -1,4 +1,4 @@
-"""Order books as the exchange shows them: REST snapshots and diff streams, both from the same pushed states.
+"""Order books as the exchange shows them: REST snapshots, diff streams and slower partial books, all from pushed states.
 
 The source pushes whole top-of-book states (`depth20@100ms` and shallower).
 The exchange's book *is* the deepest of these: a level outside it does not
@@ -8,15 +8,24 @@ always the next state, and both count in the state's update ids.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
 from ofi_cvd.exchange.routes import Venue
+from ofi_cvd.exchange.spot import spot_levels
 
 Levels: TypeAlias = list[tuple[str, str]]
+
+_KIND = re.compile(r"depth(5|10|20)?(?:@(\d+)ms)?")
+_PERIODS_MS = {
+    "usdm": {None: 250, "0": 100, "100": 100, "250": 250, "500": 500},
+    "spot": {None: 1000, "100": 100, "1000": 1000},
+}
+_EARLY_MS = 50  # states are a few milliseconds off their grid: one that comes a little early is due
 
 
 class BookState(msgspec.Struct, frozen=True):
@@ -33,38 +42,33 @@ class BookState(msgspec.Struct, frozen=True):
 _decode = msgspec.json.Decoder(BookState).decode
 
 
-def read_state(payload: bytes) -> BookState:
-    """Return the state of a `depthUpdate` payload."""
-    return _decode(payload)
-
-
-def deepest(payloads: Mapping[str, bytes]) -> bytes | None:
-    """Return the payload of the deepest stream among `depth5@100ms`, `depth10@100ms`, ...; None where there is none."""
-    return payloads[max(payloads, key=depth_of)] if payloads else None
-
-
 def depth_of(kind: str) -> int:
-    """Return the number of levels of a partial depth stream; 0 for a diff stream."""
-    digits = kind.partition("@")[0].removeprefix("depth")
-    return int(digits) if digits.isdecimal() else 0
+    """Return the number of levels of a partial depth stream; 0 for anything else."""
+    match = _KIND.fullmatch(kind)
+    return int(match[1]) if match and match[1] else 0
 
 
 def snapshot(state: BookState | None, limit: int, venue: Venue, now_ms: int) -> dict[str, object]:
     """Return the REST book; an empty one before the first state."""
     bids, asks = (state.bids[:limit], state.asks[:limit]) if state else ([], [])
-    head: dict[str, object] = {"lastUpdateId": state.update_id if state else 0}
-    if venue == "usdm":
-        head |= {"E": state.event_ms if state else now_ms, "T": state.time_ms if state else now_ms}
-    return {**head, "bids": bids, "asks": asks}
+    head = {"lastUpdateId": state.update_id if state else 0}
+    if venue == "spot":
+        return {**head, "bids": spot_levels(bids), "asks": spot_levels(asks)}
+    times = {"E": state.event_ms if state else now_ms, "T": state.time_ms if state else now_ms}
+    return {**head, **times, "bids": bids, "asks": asks}
 
 
 @dataclass(slots=True)
-class DiffChain:
-    """A diff stream of one symbol: differences between the states it was shown.
+class Chain:
+    """One derived stream of one symbol; its `pu` chains within the stream, whatever other streams do.
 
-    `pu` chains within the stream; streams of another period have their own chain.
+    Attributes:
+        levels: levels a side of a partial book; None for differences.
+        period_ms: least distance of two events.
+        last: the state of the last event.
     """
 
+    levels: int | None
     period_ms: int
     last: BookState | None = None
 
@@ -74,17 +78,67 @@ class DiffChain:
         if last is None:
             self.last = state
             return None
-        # States are a few milliseconds off their grid: half a period early is due.
-        if state.update_id <= last.update_id or state.event_ms - last.event_ms < self.period_ms - 50:
+        if state.update_id <= last.update_id or state.event_ms - last.event_ms < self.period_ms - _EARLY_MS:
             return None
         self.last = state
-        event: dict[str, object] = {"e": "depthUpdate", "E": state.event_ms, "s": state.symbol}
-        ids: dict[str, object] = {"U": last.update_id + 1, "u": state.update_id}
-        if venue == "usdm":
-            event |= {"T": state.time_ms, "ps": state.symbol, "st": 1}
-            ids["pu"] = last.update_id
-        sides = {"b": changes(last.bids, state.bids), "a": changes(last.asks, state.asks)}
-        return msgspec.json.encode(event | ids | sides)
+        if self.levels is None:
+            sides = {"b": changes(last.bids, state.bids), "a": changes(last.asks, state.asks)}
+        else:
+            sides = {"b": state.bids[: self.levels], "a": state.asks[: self.levels]}
+        return msgspec.json.encode(_event(state, last.update_id, sides, venue, is_diff=self.levels is None))
+
+
+class Books:
+    """The books of every symbol.
+
+    Args:
+        venue: decides layout and periods.
+    """
+
+    def __init__(self, venue: Venue) -> None:
+        self._venue = venue
+        self._deepest: dict[str, tuple[int, bytes]] = {}
+        self._chains: dict[tuple[str, str], Chain] = {}
+
+    def see(self, symbol: str, kind: str, payload: bytes) -> bool:
+        """Take a pushed state; return whether it is the book (no deeper stream is known)."""
+        depth = depth_of(kind)
+        known, _ = self._deepest.get(symbol, (0, b""))
+        if not depth or depth < known:
+            return False
+        self._deepest[symbol] = (depth, payload)
+        return True
+
+    def state(self, symbol: str) -> BookState | None:
+        """Return the book of `symbol` as it is now; None before the first state."""
+        _, payload = self._deepest.get(symbol, (0, b""))
+        return _decode(payload) if payload else None
+
+    def derive(self, symbol: str, wanted: Iterable[str]) -> list[tuple[str, bytes]]:
+        """Return `(kind, payload)` of the events of the `wanted` streams that are due now.
+
+        A stream that is no longer wanted is forgotten and starts afresh; one
+        that the exchange does not have stays silent.
+        """
+        kinds = [kind for kind in wanted if self._is_derivable(symbol, kind)]
+        for key in [key for key in self._chains if key[0] == symbol and key[1] not in kinds]:
+            del self._chains[key]
+        state = self.state(symbol) if kinds else None
+        if state is None:
+            return []
+        due = ((kind, self._chain(symbol, kind).advance(state, self._venue)) for kind in kinds)
+        return [(kind, payload) for kind, payload in due if payload is not None]
+
+    def _is_derivable(self, symbol: str, kind: str) -> bool:
+        match = _KIND.fullmatch(kind)
+        known = self._deepest.get(symbol, (0, b""))[0]
+        return bool(match) and match[2] in _PERIODS_MS[self._venue] and depth_of(kind) <= known  # type: ignore[index]
+
+    def _chain(self, symbol: str, kind: str) -> Chain:
+        match = _KIND.fullmatch(kind)
+        assert match  # noqa: S101  # `derive` asks for nothing else
+        period_ms = _PERIODS_MS[self._venue][match[2]]
+        return self._chains.setdefault((symbol, kind), Chain(depth_of(kind) or None, period_ms))
 
 
 def changes(before: Levels, after: Levels) -> Levels:
@@ -92,3 +146,14 @@ def changes(before: Levels, after: Levels) -> Levels:
     old, new = dict(before), dict(after)
     gone = [(price, "0") for price in old if price not in new]
     return [(price, size) for price, size in after if old.get(price) != size] + gone
+
+
+def _event(state: BookState, last_id: int, sides: dict[str, Levels], venue: Venue, *, is_diff: bool) -> dict[str, Any]:
+    ids = {"U": last_id + 1, "u": state.update_id}
+    if venue == "usdm":
+        head = {"e": "depthUpdate", "E": state.event_ms, "T": state.time_ms, "s": state.symbol}
+        return {**head, "ps": state.symbol, "st": 1, **ids, "pu": last_id, **sides}
+    bids, asks = spot_levels(sides["b"]), spot_levels(sides["a"])
+    if is_diff:
+        return {"e": "depthUpdate", "E": state.event_ms, "s": state.symbol, **ids, "b": bids, "a": asks}
+    return {"lastUpdateId": state.update_id, "bids": bids, "asks": asks}

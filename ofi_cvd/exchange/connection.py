@@ -41,7 +41,7 @@ class Connection(asyncio.Protocol):
         is_websocket: whether the upgrade has happened.
         throttle: bytes per second to send at most, None for no limit.
         is_stalled: half-open: nothing is sent, nothing is answered.
-        sent_frames: data frames handed to the socket.
+        born_s: when the WebSocket was opened, in seconds since the exchange started.
     """
 
     def __init__(self, exchange: Exchange) -> None:
@@ -50,7 +50,6 @@ class Connection(asyncio.Protocol):
         self.is_websocket = False
         self.is_stalled = False
         self.throttle: int | None = None
-        self.sent_frames = 0
         self.born_s = 0.0
         self._http = ServerProtocol(max_size=MAX_INCOMING)
         self._transport: asyncio.Transport
@@ -117,7 +116,6 @@ class Connection(asyncio.Protocol):
         if self.throttle is not None:
             self._trickle()
             return
-        self.sent_frames += len(self._outbox)
         data = b"".join(self._outbox)
         self._outbox.clear()
         self._outbox_bytes = 0

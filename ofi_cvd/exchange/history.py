@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -22,6 +22,32 @@ RETAIN_MS = 48 * 3_600_000
 
 RestTrade: TypeAlias = dict[str, object]
 _decode = msgspec.json.Decoder(dict[str, object]).decode
+
+
+class History(Protocol):
+    """What REST asks about the aggregated trades of one symbol.
+
+    Attributes:
+        first: id of the first trade ever emitted, None before it.
+        last: id of the last trade emitted.
+        count: trades emitted, also those that can no longer be fetched.
+    """
+
+    first: int | None
+    last: int | None
+    count: int
+
+    def add(self, trade_id: int, time_ms: int, payload: bytes) -> None:
+        """Remember a trade; an id that is not above the last one is a repetition and is ignored."""
+
+    def from_id(self, trade_id: int, limit: int) -> list[RestTrade]:
+        """Return up to `limit` trades with ids from `trade_id` on."""
+
+    def between(self, start_ms: int, end_ms: int, limit: int) -> list[RestTrade]:
+        """Return up to `limit` trades with `start_ms <= time <= end_ms`, oldest first."""
+
+    def latest(self, limit: int) -> list[RestTrade]:
+        """Return the newest `limit` trades, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +64,6 @@ class TradeHistory:
 
     Attributes:
         cap: most trades kept, in whole blocks of a thousand; the oldest block goes first, one always stays.
-        first: id of the first trade ever emitted, None before it.
-        last: id of the last trade emitted.
-        count: trades emitted, also those that were dropped from the history since.
     """
 
     cap: int = 5_000_000

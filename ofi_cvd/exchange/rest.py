@@ -52,7 +52,7 @@ class Rest:
         self._endpoints: dict[str, Callable[[dict[str, str], int], object]] = {
             "ping": lambda _query, _now: {},
             "time": lambda _query, now: {"serverTime": now},
-            "exchangeInfo": lambda _query, now: exchange_info(hub.symbols, terms, now),
+            "exchangeInfo": lambda _query, now: exchange_info(hub.histories, terms, now),
             "depth": self._depth,
             "aggTrades": self._agg_trades,
         }
@@ -94,9 +94,12 @@ class Rest:
         limit = _integer(query, "limit", 500 if is_usdm else 100) or 0
         if limit < 1 or (is_usdm and limit not in _USDM_DEPTH):
             raise RequestError(_BAD_PARAMETER, "Data sent for parameter 'limit' is not valid.")
-        return self.hub.snapshot(symbol, min(limit, 5000), self.terms.venue, now_ms)
+        return self.hub.snapshot(symbol, min(limit, 5000), now_ms)
 
     def _agg_trades(self, query: dict[str, str], _now_ms: int) -> list[RestTrade]:
+        return self.hub.rest_trades(self._find_trades(query))
+
+    def _find_trades(self, query: dict[str, str]) -> list[RestTrade]:
         symbol = self._symbol(query)
         limit = _integer(query, "limit", 500) or 0
         if limit < 1:

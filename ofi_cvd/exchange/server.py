@@ -6,16 +6,21 @@ import asyncio
 import json
 import time
 from collections import Counter
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
 from ofi_cvd.exchange.connection import Connection
-from ofi_cvd.exchange.hub import Hub
+from ofi_cvd.exchange.faults import Fault, FaultPlan, make_fault
+from ofi_cvd.exchange.framefaults import FrameFaults
+from ofi_cvd.exchange.history import History
+from ofi_cvd.exchange.hub import Block, Hub
 from ofi_cvd.exchange.rest import Reply, Rest
 from ofi_cvd.exchange.source import Source
+from ofi_cvd.exchange.strikes import Strikes, faulty_reply
 from ofi_cvd.exchange.terms import Terms, terms_of
 
-_TICK_S = 0.1
+_TICK_S = 0.05
 
 
 class Exchange:
@@ -23,6 +28,8 @@ class Exchange:
 
     Args:
         source: the market.
+        faults: what goes wrong, and when.
+        seed: decides the faults that go by chance.
         terms: keep-alive, life and limits; by default the real USD-M figures.
         host: address to bind.
         port: port to bind; 0 takes a free one.
@@ -32,79 +39,167 @@ class Exchange:
         hub: histories, books and subscriptions.
         connections: open sockets, WebSocket or not.
         counters: what happened, by name.
+
+    Example:
+        >>> async with Exchange(MarketSource(["BTCUSDT"], make)) as exchange:
+        ...     await record(exchange.url)
+        ...     exchange.inject("reset", "btcusdt@aggTrade")
     """
 
-    def __init__(self, source: Source, *, terms: Terms | None = None, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        faults: Iterable[Fault] = (),
+        seed: int = 0,
+        terms: Terms | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
         self.source = source
         self.terms = terms or terms_of("usdm")
         self.host, self.port = host, port
-        self.hub = Hub(source.symbols)
-        self.rest = Rest(self.hub, self.terms)
         self.connections: set[Connection] = set()
         self.dirty: list[Connection] = []
         self.counters: Counter[str] = Counter()
+        plan = FaultPlan(faults, seed)
+        self._frame_faults = FrameFaults(plan)
+        self.strikes = Strikes(plan, self._frame_faults)
+        self.hub = Hub(
+            {symbol: source.history(symbol) for symbol in source.symbols}, self._frame_faults, self.terms.venue
+        )
+        for fault in plan.standing("clock"):
+            self.strikes.strike(fault, (), self.hub, 0)
+        self._rest = Rest(self.hub, self.terms)
         self._started_s = time.monotonic()
         self._server: asyncio.Server | None = None
         self._all_gone = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._clock_base_ns = time.time_ns() - time.monotonic_ns()
 
     @property
     def url(self) -> str:
         """The base URL, e.g. `http://127.0.0.1:9443`."""
-        return f"http://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
 
     @property
     def ws_url(self) -> str:
         """The base URL of the WebSocket doors."""
-        return f"ws://{self.host}:{self.port}"
+        return "ws" + self.url.removeprefix("http")
 
-    async def __aenter__(self) -> Self:
+    @property
+    def emitted(self) -> dict[str, History]:
+        """The aggregated trades emitted so far by symbol: `first` and `last` id, `count`; no fault changes them."""
+        return self.hub.histories
+
+    @property
+    def sockets(self) -> list[Connection]:
+        """The open WebSockets, oldest first."""
+        return sorted((c for c in self.connections if c.is_websocket), key=lambda c: c.born_s)
+
+    @property
+    def skipped(self) -> list[tuple[str, bytes]]:
+        """The `(stream, payload)` that the fault `gap` kept off the wire."""
+        return list(self._frame_faults.skipped)
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Bind the port and start the market; `async with` does it too.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: Connection(self), self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         self._started_s = time.monotonic()
         self._tasks = [loop.create_task(self.source.play(self)), loop.create_task(self._keep_time())]
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
+        """Drop every connection and stop; raise what made the source fail."""
         for task in self._tasks:
             task.cancel()
         outcomes = await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._server is not None:
             self._server.close()
-        self._all_gone.clear()
-        if not self.connections:
-            self._all_gone.set()
-        for connection in list(self.connections):
-            connection.abort()
-        await self._all_gone.wait()
-        if error is None:
-            for outcome in outcomes:
-                if isinstance(outcome, Exception):
-                    raise outcome
+        if self.connections:
+            self._all_gone.clear()
+            for connection in list(self.connections):
+                connection.abort()
+            await self._all_gone.wait()
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
     async def finished(self) -> None:
         """Wait until the source is exhausted; raise what made it fail."""
         await asyncio.shield(self._tasks[0])
 
+    def inject(self, name: str, value: str | None = None, *, count: int | None = None) -> int:
+        """Let a fault strike now.
+
+        Sockets that are open are hit at once; frame faults hit the next
+        frame that matches, REST faults the next request, `wrong-route` the
+        next connection (the next `count` of them).
+
+        Returns:
+            How many sockets were hit.
+
+        Raises:
+            InputError: an unknown fault or a bad value.
+        """
+        return self.strikes.strike(make_fault(name, value, count=count), self.sockets, self.hub, self.exchange_ms())
+
+    def clear(self, name: str) -> None:
+        """End a fault that was injected: strikes still to come, silence, throttling, the clock's offset."""
+        self.strikes.clear(name)
+        if name == "clock":
+            self.hub.clock_ms = 0
+        for socket in self.sockets:
+            if name in {"silent", "wrong-route"}:
+                socket.session.muted.clear()
+                self.hub.join(socket)
+            elif name == "slow":
+                socket.throttle = None
+                socket.flush()
+
     # --- the sink of the source -------------------------------------------------------------------------------------
 
     def now_ms(self) -> int:
-        """Return the exchange's clock."""
+        """Return this machine's clock; the market runs on it."""
         return time.time_ns() // 1_000_000
+
+    def exchange_ms(self) -> int:
+        """Return the exchange's clock: the machine's and the offset of the fault `clock`."""
+        return self.now_ms() + self.hub.clock_ms
 
     def emit(self, stream: str, payload: bytes) -> None:
         """Publish one event."""
         self.hub.publish(stream, payload)
+
+    def emit_block(self, block: Block) -> None:
+        """Publish many finished frames."""
+        self.hub.publish_block(block)
 
     def settle(self) -> None:
         """Send what was published."""
         dirty, self.dirty = self.dirty, []
         for connection in dirty:
             connection.flush()
+
+    def backlog(self) -> int | None:
+        """Return the unsent bytes of the slowest WebSocket that listens; None where there is none."""
+        return max((socket.backlog for socket in self.connections if socket.session.audible), default=None)
 
     # --- what connections ask for -----------------------------------------------------------------------------------
 
@@ -115,45 +210,60 @@ class Exchange:
     def welcome(self, connection: Connection) -> None:
         """Take up a new WebSocket."""
         self.counters["websockets"] += 1
+        self.strikes.meet(connection, self.hub)
         self.hub.join(connection)
 
     def forget(self, connection: Connection) -> None:
         """Let go of a closed socket."""
         self.connections.discard(connection)
+        self.hub.leave(connection)
         if not self.connections:
             self._all_gone.set()
-        self.hub.leave(connection)
 
     def serve_rest(self, connection: Connection, method: str, target: str, address: str, *, keep_alive: bool) -> None:
-        """Answer a plain HTTP request."""
-        self.counters["rest"] += 1
+        """Answer a plain HTTP request, or do to it what a fault demands."""
         if target.partition("?")[0] == "/status":
-            body = json.dumps(self.status(), indent=1).encode()
-            connection.reply(Reply(200, body), keep_alive=keep_alive)
+            connection.reply(Reply(200, json.dumps(self.status(), indent=1).encode()), keep_alive=keep_alive)
             return
-        answer = self.rest.answer(method, target, address=address, now_ms=self.now_ms())
-        connection.reply(answer, keep_alive=keep_alive)
+        self.counters["rest"] += 1
+        fault = self.strikes.intercept()
+        if fault is None:
+            answer = self._rest.answer(method, target, address=address, now_ms=self.exchange_ms())
+            connection.reply(answer, keep_alive=keep_alive)
+        elif reply := faulty_reply(fault):
+            connection.reply(reply, keep_alive=keep_alive)
+        else:
+            asyncio.get_running_loop().call_later(fault.number, connection.abort)
 
     def status(self) -> dict[str, object]:
         """Return what `/status` says."""
-        trades = {
-            symbol: {"first": history.first, "last": history.last, "count": history.count}
-            for symbol, history in self.hub.histories.items()
-        }
-        sockets = [connection for connection in self.connections if connection.is_websocket]
         return {
+            "venue": self.terms.venue,
             "uptime_s": round(self.now_s(), 3),
-            "trades": trades,
+            "trades": {
+                symbol: {"first": history.first, "last": history.last, "count": history.count}
+                for symbol, history in self.hub.histories.items()
+            },
             "frames": dict(self.hub.frames),
             "connections": [
-                {"category": c.session.door.category, "streams": len(c.session.streams), "backlog": c.backlog}
-                for c in sockets
+                {
+                    "category": socket.session.door.category,
+                    "streams": len(socket.session.streams),
+                    "age_s": round(self.now_s() - socket.born_s, 3),
+                    "backlog_bytes": socket.backlog,
+                    "stalled": socket.is_stalled,
+                }
+                for socket in self.sockets
             ],
             "counters": dict(self.counters),
+            "faults": dict(self.strikes.fired),
         }
 
     async def _keep_time(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
+            now_s = self.now_s()
+            for fault in self.strikes.plan.due(now_s):
+                self.strikes.strike(fault, self.sockets, self.hub, self.exchange_ms())
             for connection in list(self.connections):
-                connection.tick(self.now_s())
+                connection.tick(now_s)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from ofi_cvd.exchange.routes import MAX_STREAMS, Door, Venue
 
@@ -32,19 +33,28 @@ class Session:
     Attributes:
         combined: whether frames are wrapped as `{"stream":...,"data":...}`.
         streams: every subscription in order, also those that will never deliver.
+        muted: patterns of streams that a fault has silenced here.
     """
 
     def __init__(self, door: Door, venue: Venue) -> None:
         self.door = door
         self.combined = door.combined
         self.streams: dict[str, None] = dict.fromkeys(door.streams)
+        self.muted: set[str] = set()
         self._limit = MESSAGES_PER_SECOND[venue]
         self._arrivals: deque[float] = deque()
 
     @property
     def audible(self) -> list[str]:
         """The subscriptions that the door serves; the others were acknowledged and stay silent."""
-        return [stream for stream in self.streams if self.door.serves(stream)]
+        return [stream for stream in self.streams if self.door.serves(stream) and not self._is_muted(stream)]
+
+    def concerns(self, pattern: str) -> bool:
+        """Return whether a subscription matches `pattern` (`*` stands for anything); `*` alone matches everyone."""
+        return pattern == "*" or any(fnmatchcase(stream, pattern) for stream in self.streams)
+
+    def _is_muted(self, stream: str) -> bool:
+        return any(fnmatchcase(stream, pattern) for pattern in self.muted)
 
     @property
     def has_too_many_streams(self) -> bool:

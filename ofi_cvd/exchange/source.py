@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from ofi_cvd.exchange.history import History, TradeHistory
+from ofi_cvd.exchange.hub import Block
+
 
 class Event(NamedTuple):
     """One message of one symbol, due at `time_ms`; `stream` is the part after `@`."""
@@ -26,6 +29,12 @@ class Sink(Protocol):
     def emit(self, stream: str, payload: bytes) -> None:
         """Publish `payload` on the full stream name, e.g. `btcusdt@aggTrade`."""
 
+    def emit_block(self, block: Block) -> None:
+        """Publish finished frames of one stream."""
+
+    def backlog(self) -> int | None:
+        """Return the unsent bytes of the slowest WebSocket; None where there is none."""
+
     def settle(self) -> None:
         """Hand everything emitted since the last call to the sockets."""
 
@@ -38,6 +47,9 @@ class Source(Protocol):
     """
 
     symbols: tuple[str, ...]
+
+    def history(self, symbol: str) -> History:
+        """Return the empty history that remembers the aggregated trades of `symbol`."""
 
     async def play(self, sink: Sink) -> None:
         """Emit until the source is exhausted or the task is cancelled."""
@@ -65,6 +77,11 @@ class MarketSource:
     def __init__(self, symbols: Iterable[str], make: Callable[[str, int], BlockMarket]) -> None:
         self.symbols = tuple(symbols)
         self._make = make
+
+    def history(self, symbol: str) -> History:
+        """Return the history of `symbol`."""
+        del symbol
+        return TradeHistory()
 
     async def play(self, sink: Sink) -> None:
         """Emit every event when its time comes."""
