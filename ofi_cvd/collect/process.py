@@ -1,0 +1,71 @@
+"""The recorder as a process of its own: signals, log lines, the panel."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.live import Live
+
+from ofi_cvd.cli.console import err
+from ofi_cvd.collect.panel import REFRESH_S, panel, wants_panel
+from ofi_cvd.collect.recorder import record
+from ofi_cvd.collect.stats import RecorderStats
+from ofi_cvd.config import Settings
+from ofi_cvd.logs import log_to
+
+
+def run_recorder(settings: Settings) -> RecorderStats:
+    """Record until SIGINT, SIGTERM (Windows: also Ctrl-Break) or `RUN_HOURS`; return what was counted.
+
+    Raises:
+        OfiCvdError: as `record`.
+    """
+    stats = RecorderStats()
+    asyncio.run(_main(settings, stats))
+    return stats
+
+
+async def _main(settings: Settings, stats: RecorderStats) -> None:
+    stop = asyncio.Event()
+    with _stopping(stop):
+        if not wants_panel(err):
+            log_to(logging.StreamHandler(sys.stderr))
+            await record(settings, stop=stop, stats=stats)
+            return
+        with Live(panel(stats), console=err, auto_refresh=False, redirect_stdout=False) as live:
+            log_to(logging.StreamHandler(live.console.file), logging.ERROR)
+            drawing = asyncio.create_task(_draw(live, stats))
+            try:
+                await record(settings, stop=stop, stats=stats)
+            finally:
+                drawing.cancel()
+                live.update(panel(stats), refresh=True)
+
+
+async def _draw(live: Live, stats: RecorderStats) -> None:
+    while True:
+        await asyncio.sleep(REFRESH_S)
+        live.update(panel(stats), refresh=True)
+
+
+@contextmanager
+def _stopping(stop: asyncio.Event) -> Iterator[None]:
+    """Let signals set `stop`. Plain handlers rather than the loop's: they exist on every platform."""
+    loop = asyncio.get_running_loop()
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(stop.set)
+
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), ask) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
