@@ -1,0 +1,66 @@
+"""The quality report on a terminal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from ofi_cvd.cli.console import table
+from ofi_cvd.quality.gates import SCENES, Gate, Value
+from ofi_cvd.quality.report import Report
+
+
+def verdict(report: Report) -> str:
+    """Return the one line that a reader needs first."""
+    failed = [gate.name for gate in report.gates if not gate.passed]
+    span = f"{_clock(report.window.start_ms)} to {_clock(report.window.end_ms)} UTC, {', '.join(report.window.symbols)}"
+    if not failed:
+        return f"PASS: all {len(report.gates)} gates passed; {span}"
+    return f"FAIL: {len(failed)} of {len(report.gates)} gates failed ({', '.join(failed)}); {span}"
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the verdict, the gates and the coverage."""
+    console.print(verdict(report), style="bold green" if report.passed else "bold red", markup=False, soft_wrap=True)
+    for note in report.notes():
+        console.print(note, markup=False, soft_wrap=True)
+    console.print()
+    listing = table("Gates", "gate", "", ">value", ">threshold", "detail")
+    for gate in report.gates:
+        listing.add_row(
+            gate.name,
+            "pass" if gate.passed else "FAIL",
+            *figures(gate),
+            gate.detail,
+            style=None if gate.passed else "red",
+        )
+    console.print(listing, markup=False)
+    coverage = table("Trades by scenario", "symbol", ">trades", *(">" + name for name in SCENES), ">slowest tps")
+    slowest = report.figures.by_symbol("slowest_window")
+    for symbol, row in report.figures.by_symbol("coverage_scene").items():
+        tps = slowest.get(symbol, {}).get("slowest_tps")
+        counts = [f"{row[column]:,}" for column in ("n", *SCENES.values())]
+        coverage.add_row(symbol, *counts, "" if tps is None else f"{tps:.2f}")
+    console.print(coverage, markup=False)
+
+
+def figures(gate: Gate) -> tuple[str, str]:
+    """Return a gate's value and threshold as text."""
+    bound = {"empty_minutes": "< ", "duplicates": "< ", "latency": "< ", "signals": ">= ", "winsor": ">= "}
+    bound["coverage_session"] = ">= "
+    return _text(gate.value, gate.name), bound.get(gate.name, "") + _text(gate.threshold, gate.name)
+
+
+def _text(value: Value, gate: str) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {'none' if part is None else f'{part:.1f}'}" for name, part in value.items())
+    if gate in {"empty_minutes", "duplicates"}:
+        return f"{value:.2%}"
+    return f"{value:,}"
+
+
+def _clock(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M}"
