@@ -62,8 +62,8 @@ class _Message(msgspec.Struct):
     stream: str | None = None
     data: msgspec.Raw = msgspec.Raw(b"null")
     snapshot_id: int | None = msgspec.field(name="lastUpdateId", default=None)
-    recv_ns: msgspec.Raw | None = None
-    conn: msgspec.Raw | None = None
+    recv_ns: msgspec.Raw = msgspec.Raw(b"")
+    conn: msgspec.Raw = msgspec.Raw(b"")
 
 
 _DECODER = msgspec.json.Decoder(_Message)
@@ -130,27 +130,24 @@ class _Source:
         self._taken = 0
 
     def read(self, path: Path, capture: CaptureLines, progress: Progress | None) -> None:
-        first = self._report.lines
+        report = self._report
+        first, faults = report.lines, len(report.faults)
         with tempfile.SpooledTemporaryFile(max_size=16 * 1024 * 1024) as snapshots:
             try:
                 for line in capture:
-                    self._report.lines += 1
+                    report.lines += 1
                     self._take(line, snapshots)
-                    if progress and not self._report.lines % 8192:
+                    if progress and not report.lines % 8192:
                         progress(capture)
             except InputError as error:
-                read = self._report.lines - first
-                self._report.faults.append(
-                    f"{error}; the {read:,} whole lines before it were read" if read else str(error)
-                )
+                taken = f"; the {report.lines - first:,} whole lines before it were read"
+                report.faults.append(f"{error}{taken if report.lines > first else ''}")
             self._take_snapshots(snapshots)
         if progress:
             progress(capture)
-        read = self._report.lines - first
-        if read and not self._taken:
-            self._report.faults.append(
-                f"expected lines `<local ns or us> <json>` in {path}, found no message in {read:,} lines"
-            )
+        if not self._taken and len(report.faults) == faults:
+            found = f"found no message in {report.lines - first:,} lines"
+            report.faults.append(f"expected lines `<local ns or us> <json>` in {path}, {found}")
 
     def _take(self, line: bytes | None, snapshots: IO[bytes]) -> None:
         if line is None:
@@ -167,7 +164,7 @@ class _Source:
         except (msgspec.DecodeError, UnicodeDecodeError):
             self._report.rejected["not JSON, or not a message"] += 1
             return
-        if message.recv_ns is not None or message.conn is not None:
+        if bytes(message.recv_ns) or bytes(message.conn):
             self._report.rejected["keys of the spool's own"] += 1
         elif message.stream is None and message.snapshot_id is not None:
             snapshots.write(b"%d %b\n" % (recv_ns, text))
