@@ -15,11 +15,14 @@ from ofi_cvd.errors import OfiCvdError
 COMMAND_MODULES = (
     "analyze",
     "collect",
+    "compact",
     "config",
+    "dq",
     "exchange",
     "import_",
     "seal",
     "simulate",
+    "sql",
 )
 
 app = typer.Typer(
@@ -40,7 +43,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[  # noqa: ARG001  # typer calls back before a command runs
+    version: Annotated[  # typer calls back before a command runs
         bool, typer.Option("--version", help="show the version", is_eager=True, callback=_show_version)
     ] = False,
 ) -> None:

@@ -9,7 +9,7 @@ import typer
 from ofi_cvd.cli import options
 from ofi_cvd.cli.console import err, out
 from ofi_cvd.cli.times import parse_time
-from ofi_cvd.errors import UsageError
+from ofi_cvd.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from ofi_cvd.config import Settings
@@ -55,7 +55,11 @@ def dq(
     from ofi_cvd.quality.terminal import show  # noqa: PLC0415
 
     window = _window(settings, parse_time("--start", start), parse_time("--end", end))
-    report = judge_window(window, settings, charts=page, received=received)
+    try:
+        report = judge_window(window, settings, charts=page, received=received)
+    except RunError as error:  # 1 would say that a gate failed
+        err.print(f"ofi: {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
     paths = write_documents(report, settings.artifacts_dir, total=total)
     if page:
         from ofi_cvd.quality.page import write_page  # noqa: PLC0415

@@ -152,7 +152,7 @@ def _latency(figures: Figures, window: Window, _settings: Settings) -> Gate:
     bad = [
         f"{symbol} p50 {row['p50'] + clock['offset_ms']:.1f} ms, p99 {row['p99'] + clock['offset_ms']:.1f} ms"
         for symbol, row in rows.items()
-        if row["p50"] + clock["offset_ms"] >= LATENCY_P50_MS or row["p99"] + clock["offset_ms"] >= LATENCY_P99_MS
+        if not (row["p50"] + clock["offset_ms"] < LATENCY_P50_MS and row["p99"] + clock["offset_ms"] < LATENCY_P99_MS)
     ] + [f"{symbol} none" for symbol in absent]
     detail = f"{as_recorded}; clock offset {clock['offset_ms']:+.1f} ms from {clock['n']} measurements"
     return Gate("latency", not bad, value, limits, f"{_some(bad)}; {detail}" if bad else detail)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -124,7 +125,7 @@ class Report:
     def _received(self, symbol: str) -> int | None:
         if self.figures.received is None:
             return None
-        found = {row["symbol"]: row["duplicates"] for row in self.figures.received.to_dicts()}
+        found: dict[str, int] = {row["symbol"]: row["duplicates"] for row in self.figures.received.to_dicts()}
         return found.get(symbol, 0)
 
     def _latency(self, symbol: str) -> dict[str, float | None]:
@@ -175,12 +176,8 @@ def write_documents(report: Report, artifacts_dir: Path, *, total: bool = False)
 
 
 def encode(document: Mapping[str, Any]) -> str:
-    """Return a document as JSON text; NaN has no place in it.
-
-    Raises:
-        ValueError: a figure is NaN or infinite.
-    """
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """Return a document as JSON text; a figure that broken data made NaN or infinite is null there."""
+    return json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -202,6 +199,14 @@ def schema(name: str) -> Document:
     """Return a JSON schema of `quality/schemas`, such as `dq` or `slices_manifest`."""
     found: Document = json.loads((Path(__file__).parent / "schemas" / f"{name}.json").read_text("utf-8"))
     return found
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _scenes(row: Mapping[str, Any]) -> dict[str, int]:
