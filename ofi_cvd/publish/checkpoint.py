@@ -1,0 +1,154 @@
+"""The checkpoint (SPEC 10): what is published, what it was built from, and which state opens each hour.
+
+It can be deleted: the next build computes it again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ofi_cvd.build.gaps import Hole
+from ofi_cvd.errors import PublishError, UsageError
+from ofi_cvd.schemas import Kind
+
+VERSION: Final = 1
+NAME: Final = "checkpoint.json"
+
+
+class Slice(msgspec.Struct):
+    """One published slice: rows and a digest by kind; a kind without rows has no file and is not listed."""
+
+    end_ms: int
+    rows: dict[Kind, int] = {}
+    digests: dict[Kind, str] = {}
+
+
+class Source(msgspec.Struct):
+    """One logical spool file as it was when it was last read.
+
+    Attributes:
+        size: plain bytes read.
+        first_key, last_key: smallest and largest id among its readable rows; None without one.
+        refused: lines not readable, by reason.
+    """
+
+    size: int
+    first_key: int | None = None
+    last_key: int | None = None
+    refused: dict[str, int] = {}
+
+
+class HourEntry(msgspec.Struct):
+    """One hour of one symbol.
+
+    Attributes:
+        slices: published slices by start in ms.
+        slice_secs: their length.
+        final: nothing but late or repaired rows can change it (SPEC 10).
+        next_trade_id, next_update_id: the ids that the next hour begins with; None before the first row.
+        state, state_digest: file and SHA-256 of the state that opens the next hour.
+        known_until_ms: up to where its rows are known.
+        objections: rows not admitted, by reason.
+        holes: unrepaired holes in the trade ids, by the hour of the id before them.
+    """
+
+    slices: dict[int, Slice] = {}
+    slice_secs: int = 3600
+    final: bool = False
+    next_trade_id: int | None = None
+    next_update_id: int | None = None
+    state: str = ""
+    state_digest: str = ""
+    known_until_ms: int = 0
+    objections: dict[str, int] = {}
+    holes: list[Hole] = []
+
+
+class SymbolEntry(msgspec.Struct):
+    """Everything about one symbol.
+
+    Attributes:
+        hours: by start in ms.
+        sources: by `hour_ms/name`.
+        gaps: the ledger gaps the hours were built with, as `stream start end expected received`.
+        due: hours that must be computed again.
+        last_recv_ms: latest receipt read.
+    """
+
+    hours: dict[int, HourEntry] = {}
+    sources: dict[str, Source] = {}
+    gaps: list[str] = []
+    due: list[int] = []
+    last_recv_ms: int = 0
+
+
+class Checkpoint(msgspec.Struct):
+    """The whole file."""
+
+    params_fingerprint: str
+    package_version: str
+    symbols: dict[str, SymbolEntry] = {}
+    version: int = VERSION
+
+
+def load(state_dir: Path) -> Checkpoint | None:
+    """Return the checkpoint; None if there is none yet.
+
+    Raises:
+        PublishError: there is one, and it cannot be read.
+    """
+    path = state_dir / NAME
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Checkpoint, strict=False)
+    except FileNotFoundError:
+        return None
+    except (msgspec.DecodeError, OSError) as error:
+        raise PublishError(
+            f"{path}: expected a checkpoint of this version, found {error}; delete it and build again, no row is lost"
+        ) from None
+
+
+def save(checkpoint: Checkpoint, state_dir: Path) -> None:
+    """Write the checkpoint whole.
+
+    Raises:
+        PublishError: the folder cannot be written.
+    """
+    write_whole(state_dir / NAME, msgspec.json.encode(checkpoint))
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it appears whole: beside, fsynced, renamed (SPEC 10).
+
+    Raises:
+        PublishError: it cannot be written; a file that was there before is untouched.
+    """
+    beside = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise PublishError(
+            f"{path}: could not be written ({error.strerror or error}); what was there is untouched"
+        ) from None
+
+
+def check_parameters(checkpoint: Checkpoint, fingerprint: str) -> None:
+    """Refuse to mix rows of different parameters in one dataset.
+
+    Raises:
+        UsageError: the dataset was built with other parameters.
+    """
+    if checkpoint.params_fingerprint != fingerprint:
+        raise UsageError(
+            f"expected the parameters the dataset was built with (fingerprint {checkpoint.params_fingerprint[:12]}), "
+            f"found others ({fingerprint[:12]}); use --rebuild for all symbols, or another DATA_DIR and STATE_DIR"
+        )

@@ -1,0 +1,101 @@
+"""Collects the plan of an hour: the one place where the lazy stages become rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import polars as pl
+
+from ofi_cvd.build.gaps import Hole
+from ofi_cvd.build.hour import Hour, plan
+from ofi_cvd.build.state import Marks, Opening, digest
+from ofi_cvd.config import Settings
+from ofi_cvd.schemas import TABLES, Kind
+
+_NEVER: Final = 2**62  # time of a trade that is not there
+
+
+@dataclass(frozen=True)
+class Built:
+    """An hour's rows and closing state.
+
+    Attributes:
+        tables: rows by kind, in table order.
+        closing: what the next hour opens with.
+        state: the same as bytes of a file.
+        digest: by which two states are compared.
+        objections: rows not admitted, by reason.
+    """
+
+    tables: dict[Kind, pl.DataFrame]
+    closing: Opening
+    state: bytes
+    digest: str
+    objections: dict[str, int]
+
+
+def close_hour(hour: Hour, settings: Settings) -> Built:
+    """Return the rows and the closing state of an hour."""
+    planned = plan(hour, settings)
+    lazy = [*planned.tables.values(), planned.marks, *planned.tails.values()]
+    collected = pl.collect_all(lazy)
+    tables = dict(zip(planned.tables, collected, strict=False))
+    for kind, table in tables.items():
+        assert table.schema == TABLES[kind].schema, f"{kind}: {table.schema}"  # noqa: S101  # the contract
+    rest = collected[len(tables) :]
+    marks = Marks(**rest[0].row(0, named=True))
+    closing = Opening(marks, dict(zip(planned.tails, rest[1:], strict=True)))
+    state = closing.to_bytes()
+    return Built(tables, closing, state, digest(state), _objections(hour.trade_rows))
+
+
+def state_name(symbol: str, opens_ms: int) -> str:
+    """Return the file, below STATE_DIR, of the state that opens an hour."""
+    return f"{symbol}/{datetime.fromtimestamp(opens_ms // 1000, UTC):%Y%m%dT%H}.parquet"
+
+
+def first_admitted_ms(rows: pl.DataFrame) -> int | None:
+    """Return the time of the first admitted trade by id; None without one."""
+    first = rows.lazy().filter(pl.col("objection").is_null()).head(1).select("traded_ms").collect()
+    return None if first.is_empty() else int(first.item())
+
+
+def after_last(rows: pl.DataFrame, key: str) -> int | None:
+    """Return the id after the last of some rows; None without rows."""
+    return None if rows.is_empty() else int(rows[key][-1]) + 1
+
+
+def open_holes(rows: pl.DataFrame, marks: Marks) -> list[Hole]:
+    """Return the holes among the ids seen in the open rows, the one before the first included.
+
+    A hole lies between the admitted trades around it; without one on a side it is open on that side.
+    """
+    admitted_ms = pl.when(pl.col("objection").is_null()).then("traded_ms")
+    last_seen = pl.lit(marks.last_seen_id, dtype=pl.Int64)
+    holes = (
+        rows.lazy()
+        .select(
+            first=pl.coalesce(pl.col("trade_id").shift(), last_seen) + 1,
+            last=pl.col("trade_id") - 1,
+            before_ms=pl.coalesce(
+                pl.max_horizontal(
+                    admitted_ms.cum_max().forward_fill().shift(), pl.lit(marks.last_trade_ms, dtype=pl.Int64)
+                ),
+                pl.lit(-_NEVER),
+            ),
+            after_ms=pl.coalesce(
+                pl.max_horizontal(admitted_ms.cum_max().backward_fill(), pl.lit(marks.last_trade_ms, dtype=pl.Int64)),
+                pl.lit(_NEVER),
+            ),
+        )
+        .filter(pl.col("last") >= pl.col("first"))
+        .collect()
+    )
+    return [Hole(*row) for row in holes.iter_rows()]
+
+
+def _objections(rows: pl.DataFrame) -> dict[str, int]:
+    counts = rows.filter(pl.col("objection").is_not_null())["objection"].value_counts(sort=True)
+    return dict(counts.iter_rows())

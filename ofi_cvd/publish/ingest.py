@@ -1,0 +1,79 @@
+"""Brings spool files into memory as sequenced rows, counting every line that is not used."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from ofi_cvd.binance import frames
+from ofi_cvd.build import book, trades
+from ofi_cvd.config import Settings
+from ofi_cvd.errors import SpoolError
+from ofi_cvd.spool.layout import SpoolFile, parts, read_lines
+
+
+@dataclass
+class Rows:
+    """Readable rows of one logical file, and the lines that were not readable, by reason."""
+
+    frame: pl.DataFrame
+    refused: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads the logical files of one dataset's two streams.
+
+    Attributes:
+        connection: DuckDB, the parser.
+        settings: which streams, how many levels.
+        levels: levels of the book source that carry a weight.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    settings: Settings
+    levels: int
+
+    def read(self, file: SpoolFile, offset: int = 0) -> Rows:
+        """Return the readable rows of `file` behind `offset` plain bytes.
+
+        Raises:
+            SpoolError: the file cannot be read at all, such as a damaged sealed file.
+        """
+        if offset:
+            return self._read_clean(file, offset)
+        try:
+            return self._parse(file, parts(file))
+        except SpoolError:
+            return self._read_clean(file, 0)  # a line longer than the parser takes: leave it out, count it
+
+    def _read_clean(self, file: SpoolFile, offset: int) -> Rows:
+        oversize = 0
+        with tempfile.TemporaryDirectory(prefix="ofi-") as folder:
+            copy = Path(folder) / "lines.ndjson"
+            with copy.open("wb") as target:
+                for line in read_lines(file, offset):
+                    if len(line) > frames.MAX_LINE_BYTES:
+                        oversize += 1
+                    else:
+                        target.write(line + b"\n")
+            rows = self._parse(file, [copy])
+        rows.refused["oversize"] += oversize
+        return rows
+
+    def _parse(self, file: SpoolFile, paths: list[Path]) -> Rows:
+        if file.stream == self.settings.trade_stream:
+            raw = frames.read_trades(self.connection, paths, file.stream)
+            refusal = trades.refusal()
+        else:
+            raw = frames.read_books(self.connection, paths, file.stream, self.levels)
+            refusal = book.refusal(self.levels)
+        judged = raw.with_columns(refusal=refusal)
+        counts = judged.filter(pl.col("refusal").is_not_null())["refusal"].value_counts()
+        refused: Counter[str] = Counter(dict(counts.iter_rows()))
+        return Rows(judged.filter(pl.col("refusal").is_null()).drop("refusal"), refused)

@@ -1,0 +1,140 @@
+"""The spool as one symbol's build sees it: which files to read for an hour, and which hours new bytes reach back into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import polars as pl
+
+from ofi_cvd.build.hour import HOUR_MS
+from ofi_cvd.config import Settings
+from ofi_cvd.publish.checkpoint import Source
+from ofi_cvd.publish.ingest import Reader
+from ofi_cvd.publish.pool import Pool, book_pool, trade_pool
+from ofi_cvd.spool.layout import SpoolFile, list_files, plain_size
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The ids an hour begins with, by stream; None: no row is before it."""
+
+    trade: int | None = None
+    update: int | None = None
+
+
+@dataclass(frozen=True)
+class Late:
+    """A row that was not there when its hour was built, by the id of its stream."""
+
+    is_trade: bool
+    key: int
+
+
+class Intake:
+    """Two pools of open rows and the files that fill them, oldest receipt first.
+
+    Args:
+        symbol: the symbol.
+        settings: where the spool is and which two streams count.
+        reader: parses files.
+        sources: files as they were last read; kept up to date.
+    """
+
+    def __init__(self, symbol: str, settings: Settings, reader: Reader, sources: dict[str, Source]) -> None:
+        self._reader, self._sources, self._settings = reader, sources, settings
+        streams = {settings.trade_stream, settings.source}
+        files = list_files(settings.spool_dir, symbols=[symbol], streams=streams)
+        self._files = {f"{file.hour_ms}/{file.name}": file for file in files}
+        self._sizes = {name: plain_size(file) for name, file in self._files.items()}
+        self._unread = list(self._files)
+        self.keys = Keys()
+        self.trades: Pool = trade_pool()
+        self.books: Pool = book_pool(reader.levels, is_ticker=settings.source == "bookTicker")
+        self.last_recv_ms = 0
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether every file is as it was when it was last read."""
+        known = {name: source.size for name, source in self._sources.items()}
+        return known == self._sizes
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether no file is left to read."""
+        return not self._unread
+
+    @property
+    def next_receipt_hour_ms(self) -> int | None:
+        """The receipt hour of the next file to read."""
+        return min((self._files[name].hour_ms for name in self._unread), default=None)
+
+    def open_at(self, keys: Keys, *, goes_on: bool) -> None:
+        """Stand before the hour that begins with `keys`; `goes_on` if it follows the one the pools stood at."""
+        if not goes_on:
+            self.trades.clear()
+            self.books.clear()
+            self._unread = list(self._files)
+        self.keys = keys
+        self.trades.drop_before(keys.trade)
+        self.books.drop_before(keys.update)
+
+    def read_through(self, receipt_hour_ms: int, until: Keys) -> list[Late]:
+        """Read what is not read yet: receipts up to an hour, and later files known to hold ids below `until`.
+
+        Returns:
+            rows never read before that lie before the open hour.
+        """
+        late: list[Late] = []
+        for name in list(self._unread):
+            file, source = self._files[name], self._sources.get(name)
+            is_trade = file.stream == self._settings.trade_stream
+            opens, ends = (self.keys.trade, until.trade) if is_trade else (self.keys.update, until.update)
+            is_known = source is not None and source.size == self._sizes[name]
+            if source and is_known and (source.last_key is None or (opens is not None and source.last_key < opens)):
+                self._unread.remove(name)
+                continue
+            holds_earlier = (
+                source is not None and source.first_key is not None and ends is not None and source.first_key < ends
+            )
+            if file.hour_ms <= receipt_hour_ms or holds_earlier:
+                late += self._read(name, file, source, opens, is_trade=is_trade)
+                self._unread.remove(name)
+        return late
+
+    def _read(
+        self, name: str, file: SpoolFile, source: Source | None, opens: int | None, *, is_trade: bool
+    ) -> list[Late]:
+        pool = self.trades if is_trade else self.books
+        rows = self._reader.read(file)
+        frame, key = rows.frame, pl.col(pool.key)
+        late: list[Late] = []
+        if opens is not None and (source is None or source.size != self._sizes[name]):
+            fresh = frame if source is None else self._reader.read(file, source.size).frame
+            late = [Late(is_trade, found) for found in fresh.filter(key < opens)[pool.key].to_list()]
+        first, last, recv_ns = frame.select(key.min(), key.max().alias("last"), pl.col("recv_ns").max()).row(0)
+        self._sources[name] = Source(self._sizes[name], first, last, dict(rows.refused))
+        self.last_recv_ms = max(self.last_recv_ms, (recv_ns or 0) // 1_000_000)
+        pool.add(frame if opens is None else frame.filter(key >= opens))
+        return late
+
+    def seen_ids(self) -> tuple[int, int]:
+        """Return the first and last trade id read from any file; (0, -1) before the first."""
+        trades = [
+            source
+            for name, source in self._sources.items()
+            if name in self._files and self._files[name].stream == self._settings.trade_stream
+        ]
+        return _extremes(trades)
+
+
+def _extremes(sources: Iterable[Source]) -> tuple[int, int]:
+    firsts = [source.first_key for source in sources if source.first_key is not None]
+    lasts = [source.last_key for source in sources if source.last_key is not None]
+    return (min(firsts), max(lasts)) if firsts and lasts else (0, -1)
+
+
+def receipts_for(hour_ms: int, outage_ends_ms: Iterable[int]) -> int:
+    """Return the last receipt hour to read before an hour is built: the next one, or where its outages end."""
+    ends = [end // HOUR_MS * HOUR_MS for end in outage_ends_ms]
+    return max([hour_ms, *ends]) + HOUR_MS

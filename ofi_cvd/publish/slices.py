@@ -1,0 +1,140 @@
+"""Cuts the tables of an hour into slices and publishes those that are new or changed (SPEC 10)."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from ofi_cvd import __version__, parts
+from ofi_cvd.build.hour import HOUR_MS
+from ofi_cvd.config import Settings
+from ofi_cvd.errors import PublishError
+from ofi_cvd.publish.checkpoint import HourEntry, Slice, write_whole
+from ofi_cvd.schemas import KINDS, SPEC_VERSION, Kind
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which slices may be published: whole ones within `[start_ms, end_ms)`; None is without bound."""
+
+    start_ms: int | None = None
+    end_ms: int | None = None
+
+    def overlaps(self, start_ms: int, end_ms: int) -> bool:
+        """Return whether `[start_ms, end_ms)` and the window share an instant."""
+        return (self.end_ms is None or start_ms < self.end_ms) and (self.start_ms is None or end_ms > self.start_ms)
+
+    def has(self, start_ms: int, end_ms: int) -> bool:
+        """Return whether the slice `[start_ms, end_ms)` lies in the window."""
+        return (self.start_ms is None or start_ms >= self.start_ms) and (self.end_ms is None or end_ms <= self.end_ms)
+
+
+def metadata(settings: Settings, slice_secs: int) -> dict[str, str]:
+    """Return the key-value metadata of every part (SPEC 10)."""
+    return {
+        "spec_version": SPEC_VERSION,
+        "package_version": __version__,
+        "params_fingerprint": settings.fingerprint(),
+        "market": settings.market,
+        "slice_secs": str(slice_secs),
+    }
+
+
+def publish_hour(
+    tables: Mapping[Kind, pl.DataFrame],
+    *,
+    data_dir: Path,
+    symbol: str,
+    hour_ms: int,
+    slice_secs: int,
+    starts: Sequence[int],
+    known: HourEntry,
+    facts: Mapping[str, str],
+) -> dict[int, Slice]:
+    """Publish the slices of an hour that begin at `starts`; return them all, published now or before.
+
+    A slice whose rows are what is published already is left alone. Parts of the hour that belong to no slice (an
+    earlier, finer cutting, or rows that are gone) are removed last.
+
+    Raises:
+        PublishError: a file cannot be written.
+    """
+    step = slice_secs * 1000
+    intact = known.slice_secs == slice_secs and _are_there(known.slices, data_dir, symbol)
+    slices = dict(known.slices) if intact else {}
+    for start in starts:
+        fresh = Slice(start + step)
+        before = slices.get(start)
+        for kind, table in tables.items():
+            rows = (
+                table
+                if step == HOUR_MS
+                else table.filter(pl.col("ts_ms").is_between(start, start + step, closed="left"))
+            )
+            if rows.is_empty():
+                continue
+            data = _parquet(rows, facts)
+            fresh.rows[kind], fresh.digests[kind] = rows.height, hashlib.sha256(data).hexdigest()
+            if before is None or before.digests.get(kind) != fresh.digests[kind]:
+                _put(parts.folder_of(data_dir, symbol, kind, start), start, data, is_hour=step == HOUR_MS)
+        slices[start] = fresh
+    if slices:
+        _remove_strays(data_dir, symbol, hour_ms, slices)
+    return slices
+
+
+def _are_there(slices: Mapping[int, Slice], data_dir: Path, symbol: str) -> bool:
+    """Return whether every published part still stands under its own name (compaction takes them away)."""
+    return all(
+        (parts.folder_of(data_dir, symbol, kind, start) / parts.part_name(start)).is_file()
+        for start, one in slices.items()
+        for kind in one.rows
+    )
+
+
+def _put(folder: Path, start_ms: int, data: bytes, *, is_hour: bool) -> None:
+    """Write a part; a whole hour that replaces slices goes through the name that readers prefer to them."""
+    name = parts.part_name(start_ms)
+    replaces = (
+        is_hour
+        and folder.is_dir()
+        and any(_is_of_hour(path, start_ms) for path in folder.iterdir() if path.name != name)
+    )
+    write_whole(folder / (parts.hour_name(start_ms) if replaces else name), data)
+
+
+def _is_of_hour(path: Path, hour_ms: int) -> bool:
+    start = parts.start_of(path.name)
+    return start is not None and hour_ms <= start < hour_ms + HOUR_MS
+
+
+def _parquet(rows: pl.DataFrame, facts: Mapping[str, str]) -> bytes:
+    out = io.BytesIO()
+    rows.write_parquet(out, compression="snappy", metadata=dict(facts))
+    return out.getvalue()
+
+
+def _remove_strays(data_dir: Path, symbol: str, hour_ms: int, slices: Mapping[int, Slice]) -> None:
+    """Remove the hour's parts that no slice names, then give a replacing hour its lasting name."""
+    for kind in KINDS:
+        folder = parts.folder_of(data_dir, symbol, kind, hour_ms)
+        if not folder.is_dir():
+            continue
+        replacing = folder / parts.hour_name(hour_ms)
+        named = {parts.part_name(start) for start, one in slices.items() if kind in one.rows}
+        is_whole = any(one.end_ms - start == HOUR_MS and kind in one.rows for start, one in slices.items())
+        try:
+            for path in [path for path in folder.iterdir() if _is_of_hour(path, hour_ms)]:
+                if path != replacing and (path.name not in named or (is_whole and replacing.is_file())):
+                    path.unlink()
+            if replacing.is_file() and is_whole:
+                replacing.replace(folder / parts.part_name(hour_ms))
+            elif replacing.is_file():
+                replacing.unlink()
+        except OSError as error:
+            raise PublishError(f"{folder}: could not be tidied ({error.strerror or error})") from None

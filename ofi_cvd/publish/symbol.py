@@ -1,0 +1,287 @@
+"""Builds one symbol, hour after hour: the loop between the spool, the plan of an hour and what is published (SPEC 10).
+
+An hour is due when it is new, not final, touched by late or repaired rows or by a new ledger gap, or opens with another
+state than before. Hours that are not due are passed over; the states they close with are on the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from ofi_cvd.binance.wire import depth_levels
+from ofi_cvd.build.gaps import Hole, LedgerGap, ledger_gaps, unrepaired
+from ofi_cvd.build.hour import HOUR_MS, Hour
+from ofi_cvd.build.state import Opening
+from ofi_cvd.config import Settings
+from ofi_cvd.errors import PublishError
+from ofi_cvd.publish.checkpoint import HourEntry, SymbolEntry, write_whole
+from ofi_cvd.publish.hour import Built, after_last, close_hour, first_admitted_ms, open_holes, state_name
+from ofi_cvd.publish.ingest import Reader
+from ofi_cvd.publish.intake import Intake, Keys, Late, receipts_for
+from ofi_cvd.publish.slices import Window, metadata, publish_hour
+
+EVERYTHING = Window()
+
+OnHour = Callable[[int, HourEntry], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to build of one symbol.
+
+    Attributes:
+        slice_secs: length of new slices.
+        window: which slices to publish; hours before it are computed for their state alone.
+        live: publish a slice only once the spool holds receipts GRACE_SECS past its end.
+        rebuild: compute and publish the hours of the window again.
+    """
+
+    symbol: str
+    settings: Settings
+    slice_secs: int = 3600
+    window: Window = EVERYTHING
+    live: bool = False
+    rebuild: bool = False
+
+
+class SymbolBuild:
+    """One run over one symbol.
+
+    Args:
+        job: what to build.
+        entry: the symbol's part of the checkpoint; kept up to date.
+        ledger: the ledger's records.
+        on_hour: called after each hour that was computed.
+    """
+
+    def __init__(self, job: Job, entry: SymbolEntry, ledger: Sequence[Mapping[str, object]], on_hour: OnHour) -> None:
+        self.job, self.entry, self.settings, self.on_hour = job, entry, job.settings, on_hour
+        self.trade_gaps = ledger_gaps(ledger, job.symbol, self.settings.trade_stream)
+        self.book_gaps = ledger_gaps(ledger, job.symbol, self.settings.source)
+        self._standing: int | None = None  # the hour the pools are open at
+        self.opening = Opening()
+
+    def run(self) -> None:
+        """Build every hour that is due.
+
+        Raises:
+            SpoolError: a spool file cannot be read.
+            PublishError: a file cannot be written; what was published is untouched.
+        """
+        levels = min(self.settings.levels, depth_levels(self.settings.source) or 1)
+        with duckdb.connect() as connection:
+            # Worker processes share the cores; a thread each, and no result depends on how many.
+            connection.execute("SET threads = 1; SET enable_progress_bar = false")
+            self.levels = levels
+            reader = Reader(connection, self.settings, levels)
+            self.intake = Intake(self.job.symbol, self.settings, reader, self.entry.sources)
+            due = self._due_at_start()
+            if not due and self.intake.is_unchanged and self.entry.hours:
+                return
+            self.entry.due = sorted(due)
+            while (hour_ms := self._next_hour()) is not None:
+                self._build(hour_ms)
+
+    # Which hours
+
+    def _due_at_start(self) -> set[int]:
+        """Return the hours that are due before any file is read."""
+        known, window = self.entry.hours, self.job.window
+        due = set(self.entry.due) | self._touched_by_gaps()
+        due |= {at for at, hour in known.items() if not self._is_published(at, hour)}
+        if not self.intake.is_unchanged or self.job.rebuild:
+            due |= {at for at, hour in known.items() if not hour.final}
+        if self.job.rebuild:
+            due |= {at for at in known if window.overlaps(at, at + HOUR_MS)}
+        return due
+
+    def _is_published(self, hour_ms: int, hour: HourEntry) -> bool:
+        """Return whether every slice that the command asks for and the hour can have is published."""
+        return all(at in hour.slices for at in self._slice_starts(hour_ms, hour))
+
+    def _slice_starts(self, hour_ms: int, hour: HourEntry) -> list[int]:
+        """Return the starts of the slices that the command asks for and the hour can have."""
+        step, until = hour.slice_secs * 1000, hour.known_until_ms
+        starts = range(hour_ms, min(hour_ms + HOUR_MS, until + 1), step)
+        return [at for at in starts if self.job.window.has(at, at + step) and (not self.job.live or at + step <= until)]
+
+    def _touched_by_gaps(self) -> set[int]:
+        """Return the known hours that a ledger gap reaches which was not known, or is known no more."""
+        named = (("trade", self.trade_gaps), ("book", self.book_gaps))
+        texts = [
+            f"{which} {gap.start_ms} {gap.end_ms} {gap.expected} {gap.received}"
+            for which, some in named
+            for gap in some
+        ]
+        spans = [[int(part) for part in text.split()[1:3]] for text in set(texts) ^ set(self.entry.gaps)]
+        self.entry.gaps = texts
+        return {
+            at for at in self.entry.hours for start, end in spans if start < at + HOUR_MS and end + self._reach_ms >= at
+        }
+
+    @property
+    def _reach_ms(self) -> int:
+        """How long after its end an outage is felt."""
+        secs = max(self.settings.win_secs, self.settings.div_max_secs + self.settings.pivot_span_secs)
+        return secs * 1000
+
+    def _next_hour(self) -> int | None:
+        """Return the next hour to compute, with the pools open at it; None when all is built."""
+        if self.entry.due:
+            self._stand_at(self.entry.due[0])
+            return self.entry.due[0]
+        if self.entry.hours:
+            candidate = max(self.entry.hours) + HOUR_MS
+            self._stand_at(candidate)
+        else:
+            candidate = None
+        while True:
+            found = (
+                self._first_hour() if candidate is None else candidate if self._last_event_ms() >= candidate else None
+            )
+            receipt_hour = self.intake.next_receipt_hour_ms
+            if found is not None or receipt_hour is None:
+                self._standing = found
+                return found
+            if self._note_late(self.intake.read_through(receipt_hour, Keys())):
+                return self._next_hour()
+
+    def _first_hour(self) -> int | None:
+        """Return the hour of the first open row of either stream."""
+        times = [at for at in (self.intake.trades.first_ms(), self.intake.books.first_ms()) if at is not None]
+        return min(times) // HOUR_MS * HOUR_MS if times else None
+
+    def _last_event_ms(self) -> int:
+        """Return the end of the second of the last event known; -1 before the first."""
+        marks = self.opening.marks
+        times = (self.intake.trades.last_ms(), self.intake.books.last_ms(), marks.last_trade_ms, marks.last_update_ms)
+        return max((-(-at // 1000) * 1000 for at in times if at is not None), default=-1)
+
+    def _note_late(self, late: Sequence[Late]) -> bool:
+        """Make the hours due that late rows belong to; return whether there are any."""
+        hours = sorted(self.entry.hours)
+        for row in late:
+            ends = ((at, self.entry.hours[at]) for at in hours)
+            keys = ((at, hour.next_trade_id if row.is_trade else hour.next_update_id) for at, hour in ends)
+            self._add_due(next(at for at, key in keys if key is not None and row.key < key))
+        return bool(late)
+
+    def _add_due(self, hour_ms: int) -> None:
+        self.entry.due = sorted({*self.entry.due, hour_ms})
+
+    # One hour
+
+    def _stand_at(self, hour_ms: int) -> None:
+        """Open the pools and the state at an hour."""
+        if self._standing == hour_ms:
+            return
+        goes_on = self._standing is not None and self._standing + HOUR_MS == hour_ms
+        before = self.entry.hours.get(hour_ms - HOUR_MS, HourEntry())
+        self.intake.open_at(Keys(before.next_trade_id, before.next_update_id), goes_on=goes_on)
+        if not goes_on:
+            self.opening = self._stored_state(before)
+        self._standing = hour_ms
+
+    def _stored_state(self, before: HourEntry) -> Opening:
+        if not before.state:
+            return Opening()
+        path = self.settings.state_dir / before.state
+        try:
+            return Opening.from_bytes(path.read_bytes())
+        except OSError as error:
+            advice = f"delete {self.settings.state_dir} and build again"
+            raise PublishError(
+                f"{path}: expected the state of the hour before, found {error.strerror}; {advice}"
+            ) from None
+
+    def _build(self, hour_ms: int) -> None:
+        """Compute, publish and close one hour, unless reading for it shows that an earlier one is due."""
+        known = self.entry.hours.get(hour_ms, HourEntry())
+        trade_gaps = [gap for gap in self.trade_gaps if self._is_felt(gap, hour_ms)]
+        book_gaps = [gap for gap in self.book_gaps if self._is_felt(gap, hour_ms)]
+        until = Keys(known.next_trade_id, known.next_update_id)
+        through = receipts_for(hour_ms, [gap.end_ms for gap in trade_gaps])
+        if self._note_late(self.intake.read_through(through, until)):
+            return
+        early = self._first_hour()
+        if early is not None and early < hour_ms:
+            # An id behind the hour's beginning whose time is before it: the hour it belongs to was closed too soon.
+            self._add_due(early)
+            self._standing = None
+            return
+        trade_rows, trade_key = self.intake.trades.take(hour_ms + HOUR_MS)
+        book_rows, update_key = self.intake.books.take(hour_ms + HOUR_MS)
+        holes = open_holes(self.intake.trades.rows(), self.opening.marks)
+        earlier = [hole for at, one in self.entry.hours.items() if at < hour_ms for hole in one.holes]
+        hour = Hour(
+            symbol=self.job.symbol,
+            start_ms=hour_ms,
+            trade_rows=trade_rows,
+            book_rows=book_rows,
+            opening=self.opening,
+            trade_outages=unrepaired(trade_gaps, [*earlier, *holes], *self.intake.seen_ids()),
+            book_outages=sorted({gap.span for gap in book_gaps}),
+            first_trade_ms=self.opening.marks.first_trade_ms or first_admitted_ms(trade_rows),
+            last_event_ms=self._last_event_ms(),
+            levels=self.levels,
+        )
+        built = close_hour(hour, self.settings)
+        trade_key, update_key = (
+            fresh if fresh is not None else old
+            for fresh, old in zip(
+                (trade_key or after_last(trade_rows, "trade_id"), update_key or after_last(book_rows, "update_id")),
+                (self.intake.keys.trade, self.intake.keys.update),
+                strict=True,
+            )
+        )
+        entry = self._entry(hour, built, known, Keys(trade_key, update_key), holes)
+        self._close(hour, built, known, entry)
+
+    def _is_felt(self, gap: LedgerGap, hour_ms: int) -> bool:
+        return gap.start_ms < hour_ms + HOUR_MS and gap.end_ms + self._reach_ms >= hour_ms
+
+    def _entry(self, hour: Hour, built: Built, known: HourEntry, ends: Keys, holes: Sequence[Hole]) -> HourEntry:
+        """Publish the hour's slices and return what the checkpoint says of it."""
+        settings, horizon_ms = self.settings, self.intake.last_recv_ms - round(self.settings.grace_secs * 1000)
+        final = horizon_ms > hour.end_ms and hour.last_event_ms >= hour.end_ms
+        known_until_ms = hour.end_ms if final else min(hour.end_ms, horizon_ms if self.job.live else hour.last_event_ms)
+        slice_secs = known.slice_secs if known.slices and not self.job.rebuild else self.job.slice_secs
+        entry = HourEntry(
+            slice_secs=slice_secs,
+            final=final,
+            known_until_ms=known_until_ms,
+            next_trade_id=ends.trade,
+            next_update_id=ends.update,
+            state=state_name(hour.symbol, hour.end_ms),
+            state_digest=built.digest,
+            objections=built.objections,
+            holes=[hole for hole in holes if ends.trade is None or hole.last < ends.trade],
+        )
+        entry.slices = publish_hour(
+            built.tables,
+            data_dir=settings.data_dir,
+            symbol=hour.symbol,
+            hour_ms=hour.start_ms,
+            slice_secs=slice_secs,
+            starts=self._slice_starts(hour.start_ms, entry),
+            known=known,
+            facts=metadata(settings, slice_secs),
+        )
+        return entry
+
+    def _close(self, hour: Hour, built: Built, known: HourEntry, entry: HourEntry) -> None:
+        """Store the closing state, note what follows from it, and go on to the next hour."""
+        write_whole(self.settings.state_dir / entry.state, built.state)
+        self.entry.hours[hour.start_ms] = entry
+        self.entry.last_recv_ms = max(self.entry.last_recv_ms, self.intake.last_recv_ms)
+        due = set(self.entry.due) - {hour.start_ms}
+        if entry.state_digest != known.state_digest and hour.end_ms <= max(self.entry.hours):
+            due.add(hour.end_ms)
+        self.entry.due = sorted(due)
+        self.opening = built.closing
+        self.intake.open_at(Keys(entry.next_trade_id, entry.next_update_id), goes_on=True)
+        self._standing = hour.end_ms
+        self.on_hour(hour.start_ms, entry)
