@@ -12,7 +12,9 @@ from ofi_cvd.cli import options
 from ofi_cvd.cli.console import err, out
 
 if TYPE_CHECKING:
+    from ofi_cvd.exchange.routes import Venue
     from ofi_cvd.exchange.source import Source
+    from ofi_cvd.exchange.terms import Terms
 
 
 def register(app: typer.Typer) -> None:
@@ -21,6 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def exchange(
+    *,
     simulate: Annotated[bool, typer.Option("--simulate", help="a simulated market in real time (the default)")] = False,
     replay: Annotated[str | None, typer.Option("--replay", metavar="SPOOL", help="play a spool back")] = None,
     flood: Annotated[
@@ -49,13 +52,11 @@ def exchange(
     Example: ofi exchange --simulate --seed 7 --rate 5 --fault reset:every=30 --fault gap:p=0.001
     """
     import asyncio  # noqa: PLC0415  # keeps `ofi --help` quick
-    from dataclasses import replace  # noqa: PLC0415
 
     from ofi_cvd.errors import InputError  # noqa: PLC0415
     from ofi_cvd.exchange.faults import parse_fault  # noqa: PLC0415
     from ofi_cvd.exchange.foreground import serve  # noqa: PLC0415
     from ofi_cvd.exchange.server import Exchange  # noqa: PLC0415
-    from ofi_cvd.exchange.terms import terms_of  # noqa: PLC0415
 
     if sum((simulate, replay is not None, flood is not None)) > 1:
         raise InputError("expected one of --simulate, --replay and --flood, found several")
@@ -63,11 +64,9 @@ def exchange(
     faults = [parse_fault(text) for text in fault or []]
     if flood is not None and any(one.kind.family in {"frame", "clock"} for one in faults):
         raise InputError("--flood: expected faults of connections or REST, found one that changes frames")
-    given = {"life_s": life, "ping_every_s": ping_every, "pong_within_s": pong_within}
-    for name, value in given.items():
-        if value is not None and not value > 0:
-            raise InputError(f"{name}: expected a number of seconds above 0, found {value}")
-    terms = replace(terms_of(settings.market), **{name: value for name, value in given.items() if value is not None})
+    if flood is not None and settings.market == "spot":
+        raise InputError("--flood: expected --market usdm, found spot")
+    terms = _terms(settings.market, life=life, ping_every=ping_every, pong_within=pong_within)
     if replay is not None:
         source = _replayed(Path(replay), speed, shift_to_now=shift_to_now)
     elif flood is not None:
@@ -78,6 +77,24 @@ def exchange(
         err.print(f"ofi: warning: {host} can be reached from other machines; the exchange has no access control")
     server = Exchange(source, faults=faults, seed=seed, terms=terms, host=host, port=port)
     asyncio.run(serve(server, say=lambda line: out.print(line, soft_wrap=True, markup=False)))
+
+
+def _terms(venue: Venue, *, life: float | None, ping_every: float | None, pong_within: float | None) -> Terms:
+    from dataclasses import replace  # noqa: PLC0415
+
+    from ofi_cvd.errors import InputError  # noqa: PLC0415
+    from ofi_cvd.exchange.terms import terms_of  # noqa: PLC0415
+
+    for name, value in (("--life", life), ("--ping-every", ping_every), ("--pong-within", pong_within)):
+        if value is not None and not 0 < value < float("inf"):
+            raise InputError(f"{name}: expected a number of seconds above 0, found {value}")
+    real = terms_of(venue)
+    return replace(
+        real,
+        life_s=life or real.life_s,
+        ping_every_s=ping_every or real.ping_every_s,
+        pong_within_s=pong_within or real.pong_within_s,
+    )
 
 
 def _simulated(symbols: tuple[str, ...], seed: int, rate: float) -> Source:

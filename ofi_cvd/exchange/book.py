@@ -25,7 +25,8 @@ _PERIODS_MS = {
     "usdm": {None: 250, "0": 100, "100": 100, "250": 250, "500": 500},
     "spot": {None: 1000, "100": 100, "1000": 1000},
 }
-_EARLY_MS = 50  # states are a few milliseconds off their grid: one that comes a little early is due
+PUSH_MS = 100
+"""Period of the source's states; a stream of this period shows every one of them."""
 
 
 class BookState(msgspec.Struct, frozen=True):
@@ -64,7 +65,7 @@ class Chain:
 
     Attributes:
         levels: levels a side of a partial book; None for differences.
-        period_ms: least distance of two events.
+        period_ms: one event for every so many milliseconds of the exchange's clock.
         last: the state of the last event.
     """
 
@@ -78,7 +79,8 @@ class Chain:
         if last is None:
             self.last = state
             return None
-        if state.update_id <= last.update_id or state.event_ms - last.event_ms < self.period_ms - _EARLY_MS:
+        is_same_period = self.period_ms > PUSH_MS and state.event_ms // self.period_ms == last.event_ms // self.period_ms
+        if state.update_id <= last.update_id or is_same_period:
             return None
         self.last = state
         if self.levels is None:
