@@ -138,7 +138,7 @@ class Group:
         """Note that a connection of ours ended, wanted or not; the next attempt waits its time."""
         if link.opened_at is not None:
             self.act(Note("disconnect", conn=link.conn, facts={"reason": reason}))
-            if link.delivers and now - link.opened_at >= STABLE_S:
+            if link.delivers and now - link.opened_at >= min(STABLE_S, self.policy.first_data_s):
                 self._waits = backoff_delays(self.rand)
         if link is self.spare:
             self.spare = None

@@ -118,6 +118,14 @@ class FrameConnection(ClientConnection):
         return int.from_bytes(data[start + 2 : start + 10]) if data[start + 1] == 127 else self._max_size + 1
 
 
+def ending(connection: FrameConnection) -> str:
+    """Return how a connection ended: what the venue said, else what we objected to, else that it was lost."""
+    protocol = connection.protocol
+    if protocol.close_rcvd is not None:
+        return f"received {protocol.close_rcvd}"
+    return f"sent {protocol.close_sent}" if protocol.close_sent is not None else "lost without a word"
+
+
 class FrameConnect(connect):
     """`connect` that follows no redirect: a recording comes from where it was asked from."""
 

@@ -20,7 +20,7 @@ from ofi_cvd.binance.rest import RestClient
 from ofi_cvd.collect.actions import Action, Close, Fetch, Note, Open
 from ofi_cvd.collect.clock import read_clock
 from ofi_cvd.collect.group import Link, Policy
-from ofi_cvd.collect.link import FrameConnection, open_link
+from ofi_cvd.collect.link import FrameConnection, ending, open_link
 from ofi_cvd.collect.repair import Repairer
 from ofi_cvd.collect.resume import find_tail
 from ofi_cvd.collect.sealing import seal_in_background
@@ -33,8 +33,9 @@ from ofi_cvd.errors import ExchangeError, LockedError, SpoolError
 TICK_S = 0.1
 CLOCK_S = 60.0
 STATUS_S = 60.0
-CLOSE_S = 1.0
-SPOOL_CLOSE_S = 3.5
+CLOSE_S = 0.7  # the parts of an end within five seconds
+LAST_REPAIRS_S = 1.0
+SPOOL_CLOSE_S = 2.5
 LOCK_NAME = ".recorder.lock"
 _LOUD = frozenset({"gap", "drop", "silent", "unrepairable", "disconnect"})
 
@@ -151,7 +152,7 @@ class _Recorder:
             self._session.opened(link.conn, time.monotonic())
             heart = asyncio.create_task(self._beat(connection))
             await connection.wait_closed()
-            reason = f"{connection.close_code} {connection.close_reason}".strip()
+            reason = ending(connection)
         except (OSError, TimeoutError, WebSocketException) as error:
             reason = f"{type(error).__name__}: {error}"
             log.warning("collect.connect_failed", extra={"conn": link.conn, "reason": reason})
@@ -189,6 +190,10 @@ class _Recorder:
     async def _repair(self) -> None:
         while True:
             await self._repairer.run(await self._fetches.get())
+
+    async def _repair_rest(self) -> None:
+        while not self._fetches.empty():
+            await self._repairer.run(self._fetches.get_nowait())
 
     async def _put_repair(self, repair: Repair) -> None:
         while not self._spooler.room():  # noqa: ASYNC110  # a thread makes the room
@@ -238,9 +243,11 @@ class _Recorder:
                 link.cancel()
             await asyncio.gather(*links, return_exceptions=True)
         await asyncio.gather(*self._closing, return_exceptions=True)
-        self._session.report_drops(time.time_ns())
+        self._session.finish(time.time_ns())
         for action in self._session.take():
-            if isinstance(action, Note):
-                self._note(action)
+            if isinstance(action, Note | Fetch):
+                self._perform(action)
+        with contextlib.suppress(TimeoutError):  # what is not repaired now is found again by the next start
+            await asyncio.wait_for(self._repair_rest(), LAST_REPAIRS_S)
         self._note(Note("shutdown", facts={"reason": reason} | self._stats.facts()))
         await asyncio.to_thread(self._spooler.close, SPOOL_CLOSE_S)

@@ -7,6 +7,7 @@ actions that `take` returns. Times are monotonic seconds (`now`) and wall-clock 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -95,11 +96,7 @@ class Session:
         """Let time pass: connect what is due, look after silence and rotation, report holes."""
         for group in self._groups:
             group.tick(now, wall_ns)
-        for track in self.tracks.values():
-            for gap in track.due_breaks(now):
-                self._note_break(track, gap)
-            for hole in track.due_holes(now):
-                self._note_hole(track, hole)
+        self._report_holes(now)
         if now >= self._next_report:
             self._report(now, now - self._next_report + REPORT_S, wall_ns)
             self._next_report = now + REPORT_S
@@ -154,10 +151,10 @@ class Session:
                 entries.append((track, recv_ns, prefix + _tail(frame)))
         return entries
 
-    def lose_all(self) -> None:
-        """Note that the recording ends: nothing carries any stream."""
-        for track in self.tracks.values():
-            track.lose()
+    def finish(self, wall_ns: int) -> None:
+        """Report everything that is known to be missing, without waiting for what might still arrive."""
+        self._report_holes(math.inf)
+        self.report_drops(wall_ns)
 
     def report_drops(self, wall_ns: int) -> None:
         """Put the losses not yet reported into the ledger."""
@@ -175,6 +172,13 @@ class Session:
             strays, self._strays = self._strays, _Strays({})
             facts = {"count": sum(strays.kinds.values()), "reason": "unreadable", "kinds": strays.kinds}
             self._actions.append(Note("drop", facts=facts | {"sample": strays.sample}))
+
+    def _report_holes(self, now: float) -> None:
+        for track in self.tracks.values():
+            for gap in track.due_breaks(now):
+                self._note_break(track, gap)
+            for hole in track.due_holes(now):
+                self._note_hole(track, hole)
 
     def _report(self, now: float, elapsed: float, wall_ns: int) -> None:
         self.report_drops(wall_ns)

@@ -20,6 +20,7 @@ FSYNC_NS = 750_000_000
 BATCH_BYTES = 4 * 1024 * 1024
 STEP_S = 0.02  # how long lines gather before the thread looks: work per batch, not per frame
 TRIES = 3
+LAST_WRITES_S = 2.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 5.0
 
 log = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ class Spooler:
     def _run(self) -> None:
         while not self._stop.wait(STEP_S):
             self._step()
-        deadline = time.monotonic() + 3.0
+        deadline = time.monotonic() + LAST_WRITES_S
         while not self._finish() and time.monotonic() < deadline:
             time.sleep(FIRST_RETRY_S)
         self._writer.abandon()
