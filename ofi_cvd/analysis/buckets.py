@@ -52,7 +52,7 @@ def quintile_means(quintile: Ints, forward: Floats) -> tuple[Floats, float]:
     means = np.divide(sums * BPS, counts, out=np.full(5, np.nan), where=counts > 0)
     if np.isnan(means).any() or np.ptp(means) == 0:
         return means, math.nan
-    return means, float(stats.kendalltau(np.arange(5), means).statistic)
+    return means, round(float(stats.kendalltau(np.arange(5), means).statistic), 12)  # tenths, without the last bits
 
 
 def tail_means(placement: Placement, keep: Bools, forward: Floats, cost_bps: float) -> tuple[float, float]:

@@ -38,7 +38,7 @@ def styled(figure: go.Figure, height: int) -> go.Figure:
     figure.update_layout(
         width=WIDTH, height=height, template="plotly_white", font={"family": FONT, "size": 12, "color": "#0f172a"},
         margin={"l": 60, "r": 20, "t": 50, "b": 50}, hovermode="closest",
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0 + 26 / height, "x": 0, "traceorder": "normal"},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0 + 30 / height, "x": 0, "traceorder": "normal"},
     )  # fmt: skip
     figure.update_annotations(font={"size": 13})
     return figure
@@ -48,6 +48,7 @@ def facets(
     names: Sequence[str], draw: Callable[[str, go.Figure, int, int], None], *, x: str, y: str, columns: int = 3
 ) -> go.Figure:
     """Return small multiples: one panel a name, `draw` puts the traces in."""
+    columns = min(columns, len(names))
     rows = -(-len(names) // columns)
     figure = make_subplots(
         rows, columns, subplot_titles=list(names), horizontal_spacing=0.06, vertical_spacing=0.42 / (rows + 1)
@@ -57,8 +58,8 @@ def facets(
         draw(name, figure, row, column)
         figure.update_xaxes(title_text=x if k >= len(names) - columns else None, row=row, col=column)
         figure.update_yaxes(title_text=y if column == 1 else None, row=row, col=column)
-    figure = styled(figure, 130 + 230 * rows)
-    figure.update_layout(margin={"t": 90})
+    figure = styled(figure, 110 + 225 * rows)
+    figure.update_layout(margin={"t": 62})
     return figure
 
 
@@ -80,8 +81,8 @@ def heat(rows: Sequence[str], columns: Sequence[str], frame: pl.DataFrame, value
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed", type="category")
     figure.update_xaxes(type="category", side="top")
-    figure = styled(figure, 110 + 24 * max(len(rows), 4))
-    figure.update_layout(margin={"l": 190, "t": 60, "b": 20})
+    figure = styled(figure, 60 + 24 * max(len(rows), 4))
+    figure.update_layout(margin={"l": 190, "t": 34, "b": 12})
     return figure
 
 

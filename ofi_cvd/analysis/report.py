@@ -20,12 +20,12 @@ STYLE: Final = f"""
 body {{ margin: 0; background: #f1f5f9; color: #0f172a; font: 15px/1.55 {FONT}; }}
 main {{ max-width: 1200px; margin: 0 auto; padding: 24px 20px 60px; }}
 h1 {{ font-size: 26px; margin: 0 0 4px; }} h2 {{ font-size: 19px; margin: 0 0 4px; }}
-p {{ margin: 0 0 10px; max-width: 90ch; }} .quiet {{ color: #475569; }}
+p {{ margin: 0 0 10px; max-width: 118ch; }} .quiet {{ color: #475569; }}
 section {{ background: #fff; border: 1px solid #e2e8f0; border-radius: 8px; padding: 18px 8px 12px; margin: 18px 0; }}
 section {{ overflow-x: auto; }}
 section > h2, section > p, section > ul, section > table {{ margin-left: 12px; }}
 table {{ border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; margin: 8px 12px; }}
-th, td {{ padding: 3px 10px; border-bottom: 1px solid #e2e8f0; text-align: right; white-space: nowrap; }}
+th, td {{ padding: 3px 8px; border-bottom: 1px solid #e2e8f0; text-align: right; white-space: nowrap; }}
 th {{ color: #475569; font-weight: 600; }} td.text, th.text {{ text-align: left; }}
 code {{ font-size: 13px; }}
 """
@@ -172,7 +172,7 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.3g}"
     return html.escape(str(value))
 
 

@@ -58,7 +58,7 @@ class Result:
         return [
             (
                 str(row["symbol"]), str(row["signal"]), f"{row['horizon_s']} s", f"{row['n']}", f"{row['ic']:.4f}",
-                f"{row['ic_lo']:.4f} .. {row['ic_hi']:.4f}", f"{row['p_adjusted']:.2g}",
+                f"{row['ic_lo']:.3f} .. {row['ic_hi']:.3f}", f"{row['p_adjusted']:.2g}",
             )
             for row in best.iter_rows(named=True)
         ]  # fmt: skip

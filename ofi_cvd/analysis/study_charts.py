@@ -103,7 +103,7 @@ def impact_depth(half_hours: pl.DataFrame) -> Chart:
             marker={"color": colour[symbol], "size": 6, "opacity": 0.7},
             hovertemplate=f"{symbol}: depth %{{x:.4g}}, slope %{{y:.4g}}<extra></extra>",
         )  # fmt: skip
-    figure.update_xaxes(type="log", title_text="stand-in for best-level depth, base asset", dtick=1)
-    figure.update_yaxes(type="log", title_text="slope, bps per base asset", dtick=1)
+    figure.update_xaxes(type="log", title_text="stand-in for best-level depth, base asset")
+    figure.update_yaxes(type="log", title_text="slope, bps per base asset")
     note = f"Best-level slope of each half hour, {window} s windows. The theory has the slope fall as one over depth."
     return Chart("impact-depth", "Price impact against depth", note, styled(figure, 420))

@@ -1,6 +1,6 @@
 """Published datasets with known answers: forward returns, past returns, impact and event drift are put in by hand.
 
-Second k ends at T = start + (k + 1) s. Its signal is known at T; the mid then jumps once, half a second later, by
+Second k ends at T = start + (k + 1) s. Its signal is known at T; the mid then jumps once, three quarters of a second later, by
 `SLOPE * signal + NOISE * random` bps. So the first quote after T is still the old price and the jump belongs to T's label.
 """
 
@@ -41,16 +41,17 @@ def tables(
     """Return the five tables of one symbol."""
     random = np.random.default_rng(seed)
     signal = random.normal(size=seconds)
-    lows = np.sort(random.choice(np.arange(120, max(seconds - 1000, 121)), size=max(1, seconds // 400), replace=False))
+    slots = np.arange(120, max(seconds - 1000, 121), 2 * DRIFT_SECS)  # apart, so that drifts do not add up
+    lows = np.sort(random.choice(slots, size=max(1, len(slots) // 3), replace=False))
     drift = np.zeros(seconds)
     for low in lows:
         drift[low : low + DRIFT_SECS] += DRIFT_BPS / DRIFT_SECS
-    jump = SLOPE * signal + NOISE * random.normal(size=seconds) + drift  # bps, half a second after T
+    jump = SLOPE * signal + NOISE * random.normal(size=seconds) + drift  # bps, three quarters of a second after T
     ends = start_ms + 1000 * (np.arange(seconds, dtype=np.int64) + 1)
 
     step = 1000 // books
     at = (start_ms + step * (np.arange(seconds * books, dtype=np.int64) + 1)).astype(np.int64)
-    jumped = np.searchsorted(ends + 500, at, side="right")
+    jumped = np.searchsorted(ends + 750, at, side="right")
     log_mid = np.r_[0.0, np.cumsum(jump)][jumped] / 1e4 + np.log(30_000.0)
     moves = np.diff(np.r_[0.0, log_mid]) * 1e4
     moves[0] = 0
@@ -70,14 +71,24 @@ def tables(
     )  # fmt: skip
 
     past = np.r_[0.0, jump[:-1]]
-    fusion = pl.DataFrame({"ts_ms": ends, "ofi_flow_z": signal, "cvd_flow_z": past / 2.5, "score": random.normal(size=seconds)})
-    fusion = fusion.with_columns(score_z=pl.col("ofi_flow_z").shuffle(seed), ofi_flow=0.0, cvd_flow=0.0, consistency=0.0)
+    fusion = pl.DataFrame(
+        {"ts_ms": ends, "ofi_flow_z": signal, "cvd_flow_z": past / 2.5, "score": random.normal(size=seconds)}
+    )
+    fusion = fusion.with_columns(
+        score_z=pl.col("ofi_flow_z").shuffle(seed), ofi_flow=0.0, cvd_flow=0.0, consistency=0.0
+    )
     fusion = fusion.with_columns(mid=pl.Series(np.exp(log_mid[books - 1 :: books])))
 
-    highs = np.sort(random.choice(np.arange(120, max(seconds - 1000, 121)), size=max(1, seconds // 400), replace=False))
-    rows = [(int(ends[k]), "pivot_low", {"price": 1.0}) for k in lows] + [(int(ends[k]), "anomaly_ofi", {"z": -7.0}) for k in highs]
+    highs = np.sort(random.choice(slots, size=len(lows), replace=False))
+    rows = [(int(ends[k]), "pivot_low", {"price": 1.0}) for k in lows] + [
+        (int(ends[k]), "anomaly_ofi", {"z": -7.0}) for k in highs
+    ]
     events = pl.DataFrame(
-        {"ts_ms": [r[0] for r in rows], "event_type": [r[1] for r in rows], "meta_json": [json.dumps(r[2]) for r in rows]}
+        {
+            "ts_ms": [r[0] for r in rows],
+            "event_type": [r[1] for r in rows],
+            "meta_json": [json.dumps(r[2]) for r in rows],
+        }
     ).sort("ts_ms", "event_type")
     frames: dict[Kind, pl.DataFrame] = {"prices": tape, "ofi": book, "cvd": tape, "fusion": fusion, "events": events}
     return {kind: _labelled(frame, kind, symbol, gaps, start_ms, tier) for kind, frame in frames.items()}
@@ -94,16 +105,15 @@ def _labelled(
         regime=pl.when(second // 600 % 2 == 0).then(pl.lit("Active")).otherwise(pl.lit("Quiet")),
         vol_bucket=pl.when(second // 1200 % 2 == 0).then(pl.lit("High")).otherwise(pl.lit("Low")),
     )  # fmt: skip
-    frame = frame.with_columns(
-        scenario_2x2=pl.col("regime").str.head(1) + "_" + pl.col("vol_bucket").str.head(1)
-    )
+    frame = frame.with_columns(scenario_2x2=pl.col("regime").str.head(1) + "_" + pl.col("vol_bucket").str.head(1))
     for gap in gaps:
         first, last = start_ms + gap.first * 1000, start_ms + gap.last * 1000
         frame = frame.filter((pl.col("ts_ms") <= first) | (pl.col("ts_ms") > last))
         frame = frame.with_columns(suspect=pl.col("suspect") | pl.col("ts_ms").is_between(last, last + 300_000))
         if kind == "prices":
             onset = frame.filter(pl.col("ts_ms") > last).get_column("ts_ms").min()
-            missing = pl.when((pl.col("ts_ms") == onset).cum_sum() == 1).then(7).otherwise(pl.col("gap_before"))
+            at_onset = pl.col("ts_ms") == onset
+            missing = pl.when(at_onset & (at_onset.cum_sum() == 1)).then(7).otherwise(pl.col("gap_before"))
             frame = frame.with_columns(gap_before=missing)
     return frame.select(TABLES[kind].schema.names()).cast(dict(TABLES[kind].schema))
 
