@@ -33,7 +33,7 @@ def pivots(grid: pl.LazyFrame, span_secs: int, *, is_high: bool) -> pl.LazyFrame
 
 def with_pivot_facts(found: pl.LazyFrame, grid: pl.LazyFrame) -> pl.LazyFrame:
     """Return pivots with the price and the running sums at the pivot itself."""
-    facts = grid.select(pl.col("ts_ms").alias("pivot_ts_ms"), "price", "delta_so_far", "flow_so_far")
+    facts = grid.select(pl.col("ts_ms").alias("pivot_ts_ms"), "price", "delta_so_far", "flow_so_far", "gaps_so_far")
     return found.join(facts, on="pivot_ts_ms", how="left", maintain_order="left")
 
 
@@ -48,7 +48,8 @@ def divergences(
 ) -> pl.LazyFrame:
     """Return the divergences of consecutive pivots of one kind, price against the flow between them, per channel.
 
-    Lower low on positive flow is bullish, higher high on negative flow bearish; hidden ones the other way round.
+    Lower low on positive flow is bullish, higher high on negative flow bearish; hidden ones the other way round. No
+    claim is made across an unrepaired outage, or where trades in between are missing.
     `unit` is how many flow units make one base asset on the ofi channel.
     """
     carried = opening.tail("pivots").with_columns(ts_ms=pl.lit(None, dtype=pl.Int64))
@@ -64,6 +65,7 @@ def divergences(
         .filter(
             pl.col("ts_ms").is_not_null()
             & (pl.col("pivot_ts_ms") - pl.col("a_ts_ms") <= settings.div_max_secs * 1000)
+            & (pl.col("gaps_so_far").diff() == 0)
             & ~_outage_between(outages)
         )
     )
@@ -97,7 +99,7 @@ def _divergence(flow: pl.Expr, *, is_high: bool) -> pl.Expr:
 
 def _outage_between(outages: Sequence[Span]) -> pl.Expr:
     """Return whether an outage touches `(A, B]`."""
-    touching = [(pl.col("pivot_ts_ms") >= one.start_ms) & (pl.col("a_ts_ms") < one.end_ms) for one in outages]
+    touching = [(pl.col("pivot_ts_ms") > one.start_ms) & (pl.col("a_ts_ms") < one.end_ms) for one in outages]
     return pl.any_horizontal(touching) if touching else pl.lit(value=False)
 
 

@@ -17,7 +17,7 @@ RET_UNITS: Final = 10**12
 
 
 def per_second(trades: pl.LazyFrame) -> pl.LazyFrame:
-    """Return a row per second `(t-1s, t]` with a trade: last price, number, exact sum of delta."""
+    """Return a row per second `(t-1s, t]` with a trade: last price, number, exact sum of delta, gaps that ended."""
     return (
         trades.with_columns(ts_ms=ceil_to(pl.col("ts_ms"), SECOND_MS))
         .group_by("ts_ms", maintain_order=True)
@@ -25,6 +25,7 @@ def per_second(trades: pl.LazyFrame) -> pl.LazyFrame:
             pl.col("price").last(),
             pl.len().cast(pl.Int64).alias("trades"),
             pl.col("delta_units").sum().alias("delta_in_second"),
+            (pl.col("gap_before") > 0).sum().cast(pl.Int64).alias("gaps_in_second"),
         )
     )
 
@@ -33,7 +34,7 @@ def grid(seconds: pl.LazyFrame, flows: pl.LazyFrame, opening: Opening, first_ms:
     """Return the grid seconds `[first_ms, end_ms)` behind the trailing ones of the hour before, without holes.
 
     `price` is the last trade's at or before t; `ret_units` its log return in 1e-12, 0 on the first grid second;
-    `delta_so_far`, `flow_so_far` are running sums from which the flow over any span is a difference.
+    `delta_so_far`, `flow_so_far`, `gaps_so_far` are running sums: over any span their difference counts.
     """
     clock = pl.LazyFrame({"ts_ms": pl.int_range(first_ms, end_ms, SECOND_MS, dtype=pl.Int64, eager=True)})
     fresh = clock.join(seconds, on="ts_ms", how="left", maintain_order="left").join(
@@ -49,6 +50,7 @@ def grid(seconds: pl.LazyFrame, flows: pl.LazyFrame, opening: Opening, first_ms:
         .with_columns(
             delta_so_far=_running("delta_so_far", "delta_in_second"),
             flow_so_far=_running("flow_so_far", "flow_in_second"),
+            gaps_so_far=_running("gaps_so_far", "gaps_in_second"),
         )
     )
 

@@ -34,7 +34,15 @@ MARK_TYPES: Final[dict[str, pl.DataType]] = {
 }
 
 TAILS: Final[dict[str, pl.Schema]] = {
-    "trades": pl.Schema({"ts_ms": pl.Int64, "price": pl.Float64, "delta_units": pl.Int128, "cvd_units": pl.Int128}),
+    "trades": pl.Schema(
+        {
+            "ts_ms": pl.Int64,
+            "price": pl.Float64,
+            "delta_units": pl.Int128,
+            "cvd_units": pl.Int128,
+            "gap_before": pl.Int64,
+        }
+    ),
     "book": pl.Schema({}),  # the last update as it was read: its columns are those of the source
     "updates": pl.Schema(
         {
@@ -58,6 +66,7 @@ TAILS: Final[dict[str, pl.Schema]] = {
             "rv": pl.Float64,
             "delta_so_far": pl.Int128,
             "flow_so_far": pl.Int128,
+            "gaps_so_far": pl.Int64,
         }
     ),
     "day": pl.Schema({"ts_ms": pl.Int64, "rv": pl.Float64, "trades_in_window": pl.Int64}),
@@ -69,6 +78,7 @@ TAILS: Final[dict[str, pl.Schema]] = {
             "price": pl.Float64,
             "delta_so_far": pl.Int128,
             "flow_so_far": pl.Int128,
+            "gaps_so_far": pl.Int64,
         }
     ),
     "fired": pl.Schema({"event_type": pl.String, "ts_ms": pl.Int64}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +86,15 @@ def publish_hour(
     if slices:
         _remove_strays(data_dir, symbol, hour_ms, slices)
     return slices
+
+
+def remove_unknown_hours(data_dir: Path, symbol: str, hours: Collection[int]) -> None:
+    """Remove the parts of a symbol that lie in no hour the spool has (after a rebuild of everything)."""
+    for folder, owner, _ in parts.kind_folders(data_dir):
+        for path in list(folder.iterdir()) if owner == symbol else []:
+            start = parts.start_of(path.name)
+            if start is not None and start // HOUR_MS * HOUR_MS not in hours:
+                path.unlink()
 
 
 def _are_there(slices: Mapping[int, Slice], data_dir: Path, symbol: str) -> bool:
