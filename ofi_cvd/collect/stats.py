@@ -132,4 +132,6 @@ class RecorderStats:
             "unroutable": self.unroutable,
             "write_errors": self.write_errors,
             "spool_lag_s": round(self.spool_lag_s, 3),
+            "durable_ms_p50": self.durable_ms.quantile(0.5),
+            "durable_ms_p99": self.durable_ms.quantile(0.99),
         }
