@@ -8,6 +8,7 @@ from typing import Any, Final
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from ofi_cvd.quality.figures import Row
 from ofi_cvd.quality.gates import LATENCY_P50_MS, LATENCY_P99_MS, SCENES, scene_misses
 from ofi_cvd.quality.report import Report
 
@@ -42,8 +43,8 @@ Chart = Any  # a Plotly figure; the library has no types
 def all_charts(report: Report) -> dict[str, tuple[str, Chart | None]]:
     """Return `{id: (heading, figure or None)}` in page order."""
     charts: dict[str, tuple[str, Callable[[Report], Chart | None]]] = {
-        "scene": ("Trades by scenario, share of the symbol's", scene_heat_map),
-        "session": ("Trades by session", session_heat_map),
+        "scene": ("Trades by scenario (colour: share of the symbol's)", scene_heat_map),
+        "session": ("Trades by session (scenarios seen there)", session_heat_map),
         "latency": ("Latency and clock offset", latency),
         "timeline": ("Trades per minute and missing trade ids", timeline),
         "z": ("z_raw against z_cvd", z_distribution),
@@ -56,7 +57,8 @@ def all_charts(report: Report) -> dict[str, tuple[str, Chart | None]]:
 
 def scene_heat_map(report: Report) -> Chart | None:
     """Trades of each symbol in each scenario; too few are marked."""
-    rows = [row for row in report.figures.rows("coverage_scene") if row["n"]]
+    cells = report.figures.by_symbol("coverage_scene")
+    rows = [cells[symbol] for symbol in report.window.symbols if cells[symbol]["n"]]
     if not rows:
         return None
     misses = scene_misses(report.figures, report.window)
@@ -76,20 +78,17 @@ def session_heat_map(report: Report) -> Chart | None:
     rows = report.figures.rows("coverage_session")
     if not any(row["n"] for row in rows):
         return None
-    symbols = list(dict.fromkeys(row["symbol"] for row in rows))
+    symbols = list(report.window.symbols)
     sessions = list(dict.fromkeys(row["session"] for row in rows))
     cells = {(row["symbol"], row["session"]): row for row in rows}
     counts = [[cells[symbol, session]["n"] for session in sessions] for symbol in symbols]
-    text = [
-        [
-            f"{cells[symbol, session]['n']:,} in {sum(cells[symbol, session][column] > 0 for column in SCENES.values())} of 4"
-            if cells[symbol, session]["n"]
-            else "none"
-            for session in sessions
-        ]
-        for symbol in symbols
-    ]
+    text = [[_session_text(cells[symbol, session]) for session in sessions] for symbol in symbols]
     return _heat_map(sessions, symbols, counts, text, "%{z:,} trades")
+
+
+def _session_text(cell: Row) -> str:
+    seen = sum(cell[column] > 0 for column in SCENES.values())
+    return f"{cell['n']:,} ({seen} of 4)" if cell["n"] else "none"
 
 
 def latency(report: Report) -> Chart | None:
@@ -118,8 +117,9 @@ def latency(report: Report) -> Chart | None:
     )  # fmt: skip
     known = "corrected by the clock offset" if offset is not None else "as recorded: the clock offset is not known"
     figure.update_yaxes(title_text=f"ms, {'corrected' if offset is not None else 'as recorded'}", row=1, col=1)
+    figure.update_yaxes(rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title_text="offset, ms", row=2, col=1)
-    return _style(figure, 420, f"All symbols together, {known}")
+    return _style(figure, 420, f"All symbols together, {known}", report)
 
 
 def timeline(report: Report) -> Chart | None:
@@ -147,7 +147,7 @@ def timeline(report: Report) -> Chart | None:
     figure.update_yaxes(title_text="ids missing", rangemode="tozero", row=2, col=1)
     if not missing:
         figure.update_yaxes(range=[0, 1], row=2, col=1)
-    return _style(figure, 420, f"{missing:,} ids missing")
+    return _style(figure, 420, f"{missing:,} ids missing", report)
 
 
 def z_distribution(report: Report) -> Chart | None:
@@ -156,19 +156,25 @@ def z_distribution(report: Report) -> Chart | None:
     if not rows:
         return None
     figure = go.Figure()
-    for name, colour in (("z_raw", COLOURS[1]), ("z_cvd", COLOURS[0])):
-        figure.add_trace(
-            go.Scatter(
-                x=[row["z"] for row in rows], y=[row[name] or None for row in rows], name=name, mode="lines+markers",
-                line={"color": colour, "width": 1.5, "shape": "hvh"}, marker={"size": 3},
-            )
-        )  # fmt: skip
+    at = [row["z"] for row in rows]
+    figure.add_trace(
+        go.Bar(
+            x=at, y=[row["z_raw"] or None for row in rows], name="z_raw", marker_color="#f3b58c", marker_line_width=0
+        )
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=at, y=[row["z_cvd"] or None for row in rows], name="z_cvd", mode="markers",
+            marker={"color": COLOURS[0], "size": 5},
+        )
+    )  # fmt: skip
+    figure.update_layout(bargap=0.15)
     limit = report.settings.winsor_limit
     for edge in (-limit, limit):
         figure.add_vline(x=edge, line={"color": _BAD, "width": 1, "dash": "dot"})
     figure.update_yaxes(type="log", title_text="trades per bin", dtick=1)
     figure.update_xaxes(title_text="size in units of the going size")
-    return _style(figure, 360, f"Clipped at {limit:g}; the outermost bins hold everything beyond", dates=False)
+    return _style(figure, 360, f"Clipped at {limit:g}; the outermost bins hold everything beyond")
 
 
 def price(report: Report, symbol: str, place: int) -> Chart | None:
@@ -201,7 +207,7 @@ def price(report: Report, symbol: str, place: int) -> Chart | None:
             drawn.add(label)
     figure.update_yaxes(title_text="price", row=1, col=1)
     figure.update_yaxes(title_text="CVD", row=2, col=1)
-    return _style(figure, 400)
+    return _style(figure, 400, report=report)
 
 
 def _grid(report: Report) -> list[int]:
@@ -216,23 +222,26 @@ def _line(grid: Sequence[int], values: dict[int, Any], name: str, colour: str) -
 
 
 def _heat_map(across: list[str], down: list[str], values: list[list[Any]], text: list[list[str]], hover: str) -> Chart:
+    top = max(max(row) for row in values)
     figure = go.Figure(
         go.Heatmap(
-            x=across, y=down, z=values, text=text, texttemplate="%{text}", showscale=False, zmin=0, xgap=2, ygap=2,
+            x=across, y=down, z=values, text=text, texttemplate="%{text}", showscale=False, zmin=0, zmax=top, xgap=2, ygap=2,
             colorscale=[[0, "#f3f6fa"], [1, "#7fb2dd"]], hovertemplate="%{y} %{x}: %{text}<br>" + hover + "<extra></extra>",
         )
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed")
-    return _style(figure, 110 + 38 * len(down), dates=False)
+    return _style(figure, 110 + 38 * len(down))
 
 
-def _style(figure: Chart, height: int, note: str = "", *, dates: bool = True) -> Chart:
+def _style(figure: Chart, height: int, note: str = "", report: Report | None = None) -> Chart:
+    """Give a chart the house's look; with a report, its x axis is the report's window."""
     figure.update_layout(
         height=height, margin={"l": 70, "r": 20, "t": 34 if note else 16, "b": 40}, hovermode="closest",
         paper_bgcolor="white", plot_bgcolor="white", font={"family": "system-ui, sans-serif", "size": 12, "color": _INK},
-        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"},
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom", "traceorder": "normal"},
         title={"text": note, "font": {"size": 12}, "x": 0.0, "xref": "paper", "y": 0.985, "yanchor": "top"} if note else None,
     )  # fmt: skip
-    figure.update_xaxes(gridcolor=_GRID, zeroline=False, linecolor=_GRID, **({"type": "date"} if dates else {}))
-    figure.update_yaxes(gridcolor=_GRID, zeroline=False, linecolor=_GRID, tickformat=None)
+    window = {"type": "date", "range": [report.window.start_ms, report.window.end_ms]} if report else {}
+    figure.update_xaxes(gridcolor=_GRID, zeroline=False, linecolor=_GRID, **window)
+    figure.update_yaxes(gridcolor=_GRID, zeroline=False, linecolor=_GRID)
     return figure

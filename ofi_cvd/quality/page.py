@@ -28,7 +28,8 @@ h1 { font-size: 22px; margin: 0 0 12px; } h2 { font-size: 16px; margin: 0 0 8px;
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th { text-align: left; font-weight: 600; border-bottom: 2px solid #cbd2d9; padding: 6px 10px; }
 td { border-bottom: 1px solid #e4e7eb; padding: 6px 10px; vertical-align: top; }
-.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.n { text-align: right; white-space: pre; font-variant-numeric: tabular-nums; }
+#symbols { font-size: 13px; } #symbols td, #symbols th { padding: 5px 7px; }
 .tag { font-weight: 600; } .tag.pass, .tag.fail { background: none; }
 .none { color: #616e7c; } footer { color: #616e7c; font-size: 13px; margin-top: 16px; overflow-wrap: anywhere; }
 """

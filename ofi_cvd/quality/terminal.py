@@ -14,7 +14,9 @@ from ofi_cvd.quality.report import Report
 def verdict(report: Report) -> str:
     """Return the one line that a reader needs first."""
     failed = [gate.name for gate in report.gates if not gate.passed]
-    span = f"{_clock(report.window.start_ms)} to {_clock(report.window.end_ms)} UTC, {', '.join(report.window.symbols)}"
+    symbols = report.window.symbols
+    named = ", ".join(symbols) if len(symbols) <= 3 else f"{len(symbols)} symbols"
+    span = f"{_clock(report.window.start_ms)} to {_clock(report.window.end_ms)} UTC, {named}"
     if not failed:
         return f"PASS: all {len(report.gates)} gates passed; {span}"
     return f"FAIL: {len(failed)} of {len(report.gates)} gates failed ({', '.join(failed)}); {span}"
@@ -27,6 +29,8 @@ def show(report: Report, console: Console) -> None:
         console.print(note, markup=False, soft_wrap=True)
     console.print()
     listing = table("Gates", "gate", "", ">value", ">threshold", "detail")
+    for column in listing.columns[:2]:
+        column.no_wrap = True
     for gate in report.gates:
         listing.add_row(
             gate.name,
@@ -56,7 +60,7 @@ def _text(value: Value, gate: str) -> str:
     if value is None:
         return "none"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {'none' if part is None else f'{part:.1f}'}" for name, part in value.items())
+        return "\n".join(f"{name} {'none' if part is None else f'{part:.1f}'}" for name, part in value.items())
     if gate in {"empty_minutes", "duplicates"}:
         return f"{value:.2%}"
     return f"{value:,}"
