@@ -79,7 +79,9 @@ class Chain:
         if last is None:
             self.last = state
             return None
-        is_same_period = self.period_ms > PUSH_MS and state.event_ms // self.period_ms == last.event_ms // self.period_ms
+        is_same_period = (
+            self.period_ms > PUSH_MS and state.event_ms // self.period_ms == last.event_ms // self.period_ms
+        )
         if state.update_id <= last.update_id or is_same_period:
             return None
         self.last = state
@@ -100,14 +102,16 @@ class Books:
     def __init__(self, venue: Venue) -> None:
         self._venue = venue
         self._deepest: dict[str, tuple[int, bytes]] = {}
+        self._before: dict[str, bytes] = {}
         self._chains: dict[tuple[str, str], Chain] = {}
 
     def see(self, symbol: str, kind: str, payload: bytes) -> bool:
         """Take a pushed state; return whether it is the book (no deeper stream is known)."""
         depth = depth_of(kind)
-        known, _ = self._deepest.get(symbol, (0, b""))
+        known, last = self._deepest.get(symbol, (0, b""))
         if not depth or depth < known:
             return False
+        self._before[symbol] = last if depth == known else b""
         self._deepest[symbol] = (depth, payload)
         return True
 
@@ -139,8 +143,13 @@ class Books:
     def _chain(self, symbol: str, kind: str) -> Chain:
         match = _KIND.fullmatch(kind)
         assert match  # noqa: S101  # `derive` asks for nothing else
-        period_ms = _PERIODS_MS[self._venue][match[2]]
-        return self._chains.setdefault((symbol, kind), Chain(depth_of(kind) or None, period_ms))
+        if (symbol, kind) not in self._chains:
+            # It leads on from the state before this one: a client may have fetched that as its snapshot.
+            before = self._before.get(symbol)
+            period_ms = _PERIODS_MS[self._venue][match[2]]
+            last = _decode(before) if before else None
+            self._chains[symbol, kind] = Chain(depth_of(kind) or None, period_ms, last)
+        return self._chains[symbol, kind]
 
 
 def changes(before: Levels, after: Levels) -> Levels:

@@ -264,8 +264,8 @@ class Connection(asyncio.Protocol):
             self._transport.write(part[:budget])
             self._outbox_bytes -= min(budget, len(part))
             budget -= min(budget, len(part))
-        if self._outbox:
-            self._throttle_timer = asyncio.get_running_loop().call_later(_THROTTLE_STEP_S, self._trickle_on)
+        # Also with nothing left: what comes within this step waits for the next.
+        self._throttle_timer = asyncio.get_running_loop().call_later(_THROTTLE_STEP_S, self._trickle_on)
 
     def _trickle_on(self) -> None:
         self._throttle_timer = None

@@ -102,12 +102,13 @@ class Hub:
 
     def deliver(self, stream: str, payload: bytes) -> None:
         """Send `payload` to everyone who listens to `stream`, through the faults; each wrapping is rendered once."""
+        listeners = self._listeners.get(stream)
+        if not listeners:  # faults concern what is sent: nobody's frames are not changed
+            return
         if self._faults.is_idle:
-            if listeners := self._listeners.get(stream):
-                _send(listeners, stream, payload)
+            _send(listeners, stream, payload)
             return
         for sent in self._faults.apply(stream, payload):
-            listeners = self._listeners.get(stream, [])
             if sent.is_finished_frame:
                 for listener in listeners:
                     listener.push(sent.payload)

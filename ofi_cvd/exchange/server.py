@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
@@ -73,8 +73,9 @@ class Exchange:
         self._rest = Rest(self.hub, self.terms)
         self._started_s = time.monotonic()
         self._server: asyncio.Server | None = None
-        self._all_gone = asyncio.Event()
+        self._opened, self._all_gone = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
     @property
     def url(self) -> str:
@@ -111,10 +112,18 @@ class Exchange:
             OSError: the address cannot be bound.
         """
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self), self.host, self.port)
+        self._server = await loop.create_server(lambda: Connection(self), self.host, self.port, start_serving=False)
         self.port = self._server.sockets[0].getsockname()[1]
         self._started_s = time.monotonic()
-        self._tasks = [loop.create_task(self.source.play(self)), loop.create_task(self._keep_time())]
+        playing = loop.create_task(self.source.play(self))
+        self._tasks = [playing, loop.create_task(self._keep_time())]
+        # Nobody is served before there is a market: an empty book would mislead a client for ever.
+        opened = loop.create_task(self._opened.wait())
+        await asyncio.wait({playing, opened}, return_when=asyncio.FIRST_COMPLETED)
+        opened.cancel()
+        if playing.done() and playing.exception():
+            await self.close()
+        await self._server.start_serving()
 
     async def close(self) -> None:
         """Drop every connection and stop; raise what made the source fail."""
@@ -144,6 +153,13 @@ class Exchange:
     async def finished(self) -> None:
         """Wait until the source is exhausted; raise what made it fail."""
         await asyncio.shield(self._tasks[0])
+
+    async def until(self, happened: Callable[[], bool]) -> None:
+        """Wait until `happened()`; it is asked each time the market was sent on, and twenty times a second."""
+        if not happened():
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append((happened, waiter))
+            await waiter
 
     def inject(self, name: str, value: str | None = None, *, count: int | None = None) -> int:
         """Let a fault strike now.
@@ -193,9 +209,12 @@ class Exchange:
 
     def settle(self) -> None:
         """Send what was published."""
+        self._opened.set()
         dirty, self.dirty = self.dirty, []
         for connection in dirty:
             connection.flush()
+        if self._waiters:
+            self._wake()
 
     def backlog(self) -> int | None:
         """Return the unsent bytes of the slowest WebSocket that listens; None where there is none."""
@@ -267,3 +286,10 @@ class Exchange:
                 self.strikes.strike(fault, self.sockets, self.hub, self.exchange_ms())
             for connection in list(self.connections):
                 connection.tick(now_s)
+            self._wake()
+
+    def _wake(self) -> None:
+        waiting = [(happened, waiter) for happened, waiter in self._waiters if not waiter.done()]
+        self._waiters = [(happened, waiter) for happened, waiter in waiting if not happened()]
+        for _, waiter in set(waiting) - set(self._waiters):
+            waiter.set_result(None)

@@ -63,6 +63,7 @@ class BlockMarket(Protocol):
 
 
 AHEAD_MS = 3_000
+LEAD_MS = 1_000
 _STEP_S = 0.004
 
 
@@ -84,8 +85,8 @@ class MarketSource:
         return TradeHistory()
 
     async def play(self, sink: Sink) -> None:
-        """Emit every event when its time comes."""
-        start_ms = sink.now_ms()
+        """Emit every event when its time comes; the first second is in the past, so that there is a book to begin with."""
+        start_ms = sink.now_ms() - LEAD_MS
         lanes = [_Lane(symbol, self._make, start_ms) for symbol in self.symbols]
         for lane in lanes:
             await asyncio.to_thread(lane.extend)

@@ -43,13 +43,15 @@ def test_differences_lead_from_one_state_to_the_next(before: dict[int, int], aft
 def test_a_client_that_follows_the_rules_always_has_the_book(
     venue: Any, states: list[tuple[dict[int, int], dict[int, int]]], data: st.DataObject
 ) -> None:
-    """Buffer, snapshot at any moment, drop what is older, then every event chains and gives the next state."""
+    """Subscribe, snapshot at any moment after, drop what is older, then every event chains and gives the next state."""
     books, events, at = Books(venue), [], data.draw(st.integers(0, len(states) - 1))
+    joined = data.draw(st.integers(0, at + 1))  # the first state pushed to the subscriber
     taken: dict[str, Any] = {}
     for n, (bids, asks) in enumerate(states):
         payload = pushed(100 + 10 * n, 1000 + 100 * n, bids, asks)
         assert books.see("BTCUSDT", "depth20@100ms", payload)
-        events += [json.loads(event) for _, event in books.derive("BTCUSDT", ["depth@100ms"])]
+        wanted = ["depth@100ms"] if n >= joined else []
+        events += [json.loads(event) for _, event in books.derive("BTCUSDT", wanted)]
         if n == at:
             taken = snapshot(books.state("BTCUSDT"), 1000, venue, 0)
     last_id, bid_side, ask_side = taken["lastUpdateId"], dict(taken["bids"]), dict(taken["asks"])
