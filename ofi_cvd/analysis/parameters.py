@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Final, Literal
 
@@ -67,12 +68,17 @@ class Parameters:
             )
         wrong = [h for h in self.horizons_s if not 1 <= h <= LONGEST_HORIZON]
         if wrong or not self.horizons_s:
-            found = wrong[0] if wrong else "none"
-            raise InputError(f"--horizons: expected whole seconds from 1 to {LONGEST_HORIZON}, found {found}")
+            sentence = f"--horizons: expected whole seconds from 1 to {LONGEST_HORIZON}"
+            raise InputError(f"{sentence}, found {wrong[0] if wrong else 'none'}")
         if self.start_ms is not None and self.end_ms is not None and self.start_ms >= self.end_ms:
             raise InputError("--start and --end: expected a start before the end")
-        if self.folds < 2:
-            raise InputError(f"--folds: expected at least 2, found {self.folds}")
+        least = {"--folds": 2, "--max-rows": 100, "--controls": 1, "--seed": 0}
+        given = (self.folds, self.max_rows, self.controls, self.seed)
+        for (option, smallest), found in zip(least.items(), given, strict=True):
+            if found < smallest:
+                raise InputError(f"{option}: expected at least {smallest}, found {found}")
+        if self.cost_bps is not None and not 0 <= self.cost_bps < math.inf:
+            raise InputError(f"--cost-bps: expected a number of zero or more, found {self.cost_bps}")
 
     def canonical(self) -> str:
         """Return the parameters as canonical JSON."""

@@ -41,7 +41,9 @@ def tables(
     """Return the five tables of one symbol."""
     random = np.random.default_rng(seed)
     signal = random.normal(size=seconds)
-    slots = np.arange(120, max(seconds - 1000, 121), 2 * DRIFT_SECS)  # apart, so that drifts do not add up
+    slots = np.arange(
+        min(120, seconds - 1), max(seconds - 1000, 121), 2 * DRIFT_SECS
+    )  # apart, so that drifts do not add up
     lows = np.sort(random.choice(slots, size=max(1, len(slots) // 3), replace=False))
     drift = np.zeros(seconds)
     for low in lows:
