@@ -32,7 +32,7 @@ _MAX_CHUNKS = 1_000_000
 
 _TRADE = (
     '{{"e":"aggTrade","E":{0:\x01>13},"a":{0:\x02>10},"s":"{1}","p":"64000.{0:\x03>1}0","q":"0.00{0:\x03>1}",'
-    '"nq":"0.00{0:\x03>1}","f":{0:\x04>11},"l":{0:\x05>11},"T":{0:\x01>13},"m":{2},"st":1}}'
+    '"nq":"0.00{0:\x03>1}","f":{0:\x04>10},"l":{0:\x05>10},"T":{0:\x01>13},"m":{2},"st":1}}'
 )
 _QUOTE = (
     '{{"e":"bookTicker","u":{0:\x02>10},"s":"{1}","ps":"{1}","b":"64000.00","B":"4.{0:\x03>1}00",'
@@ -52,7 +52,7 @@ class _Template:
     def render(self, ids: NDArray[np.int64], now_ms: int) -> bytes:
         rows = np.tile(self._row, (ids.size, 1))
         digits = {1: _digits(np.array([now_ms]), 13), 2: _digits(ids, 10), 3: _digits(ids % 9 + 1, 1)}
-        digits |= {4: _digits(ids * 2, 11), 5: _digits(ids * 2 + 1, 11)}
+        digits |= {4: _digits(ids * 2, 10), 5: _digits(ids * 2 + 1, 10)}
         for mark, start, width in self._holes:
             rows[:, start : start + width] = digits[mark]
         return rows.tobytes()
