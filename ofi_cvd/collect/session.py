@@ -135,6 +135,10 @@ class Session:
                 key: Key | None = beat.read(frame)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 key = None
+            if key is not None:
+                if beat.first is None:
+                    beat.first = key.number
+                beat.last, beat.last_at = key.number, now
             if len(entries) >= room:
                 track.drop(key)
                 continue
@@ -142,9 +146,6 @@ class Session:
                 track.stats.unreadable += 1
                 entries.append((track, recv_ns, prefix + _tail(frame)))
                 continue
-            if beat.first is None:
-                beat.first = key.number
-            beat.last, beat.last_at = key.number, now
             if key.event_ms is not None:
                 track.stats.latency_ms.add(recv_ms - key.event_ms)
             if track.accept(key, recv_ns, now):
