@@ -14,6 +14,7 @@ from ofi_cvd.errors import OfiCvdError
 
 COMMAND_MODULES = (
     "analyze",
+    "build",
     "collect",
     "compact",
     "config",
@@ -23,6 +24,7 @@ COMMAND_MODULES = (
     "seal",
     "simulate",
     "sql",
+    "status",
 )
 
 app = typer.Typer(

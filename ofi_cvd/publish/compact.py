@@ -12,20 +12,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import polars as pl
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from ofi_cvd.errors import PublishError
+from ofi_cvd.errors import LockedError, PublishError
 from ofi_cvd.parts import HOUR_MS, current_parts, hour_name, kind_folders, part_name, start_of
 from ofi_cvd.schemas import TABLES, Kind
 from ofi_cvd.spool.disk import fsync_folder, fsync_path
 
-LOCK_NAME: Final = ".publish.lock"
+_WAIT_S: Final = 60.0
 _SAME: Final = ("spec_version", "package_version", "params_fingerprint", "market")
 
 log = logging.getLogger(__name__)
@@ -49,15 +49,10 @@ class Compaction:
     mixed: int = 0
 
 
-def publish_lock(data_dir: Path) -> FileLock:
-    """Return the lock under which parts are published, replaced or merged; held for moments only."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    return FileLock(data_dir / LOCK_NAME)
-
-
 def compact(
     data_dir: Path,
     *,
+    state_dir: Path | None = None,
     symbols: Collection[str] | None = None,
     before_ms: int | None = None,
     step: Step = lambda _: None,
@@ -68,16 +63,18 @@ def compact(
 
     Args:
         data_dir: the dataset.
+        state_dir: take the lock of builds (`STATE_DIR`) for each hour; without it no build may be at work.
         symbols: only these, by default all.
         before_ms: leave hours that end after this alone.
         step: told the name of each step after it is durable; tests interrupt there.
 
     Raises:
+        LockedError: a build kept the lock for a minute.
         PublishError: a late slice stands beside an hour that is already merged, or a file cannot be read or written.
     """
     merged = slices = mixed = 0
     late: list[Path] = []
-    finished = recover(data_dir, symbols=symbols, step=step)
+    finished = recover(data_dir, state_dir=state_dir, symbols=symbols, step=step)
     newest: dict[str, int] = {}
     hours: set[tuple[Path, str, Kind, int]] = set()
     for part in current_parts(data_dir, symbols=symbols):
@@ -87,7 +84,7 @@ def compact(
     for folder, symbol, kind, hour_ms in sorted(hours):
         if hour_ms >= newest[symbol] or (before_ms is not None and hour_ms + HOUR_MS > before_ms):
             continue
-        with publish_lock(data_dir):
+        with _build_lock(state_dir):
             paths = _slices(folder, hour_ms)  # listed again: a publisher may have replaced some before the lock
             try:
                 metadata = [pl.read_parquet_metadata(path) for path in paths]
@@ -112,7 +109,13 @@ def compact(
     return Compaction(merged, slices, finished, mixed)
 
 
-def recover(data_dir: Path, *, symbols: Collection[str] | None = None, step: Step = lambda _: None) -> int:
+def recover(
+    data_dir: Path,
+    *,
+    state_dir: Path | None = None,
+    symbols: Collection[str] | None = None,
+    step: Step = lambda _: None,
+) -> int:
     """Finish merges that an earlier run left half-way, remove unfinished files; return how many were finished.
 
     A publisher calls it before it writes, so that no new slice stands in the shadow of a merged hour.
@@ -124,7 +127,7 @@ def recover(data_dir: Path, *, symbols: Collection[str] | None = None, step: Ste
         names = sorted(path.name for path in folder.iterdir() if path.name.startswith("hour-"))
         if not names:
             continue
-        with publish_lock(data_dir):
+        with _build_lock(state_dir):
             for name in names:
                 hour_ms = start_of(name)
                 if hour_ms is None:
@@ -132,6 +135,19 @@ def recover(data_dir: Path, *, symbols: Collection[str] | None = None, step: Ste
                 elif (folder / name).exists():
                     finished += _replace(folder, hour_ms, step)
     return finished
+
+
+@contextlib.contextmanager
+def _build_lock(state_dir: Path | None) -> Iterator[None]:
+    if state_dir is None:
+        yield
+        return
+    state_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(state_dir / "build.lock", timeout=_WAIT_S):
+            yield
+    except Timeout:
+        raise LockedError(f"{state_dir}: expected the build to finish, found it at work for {_WAIT_S:g} s") from None
 
 
 def _slices(folder: Path, hour_ms: int) -> list[Path]:

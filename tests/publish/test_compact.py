@@ -11,9 +11,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from filelock import FileLock
 
 from ofi_cvd import open_dataset
-from ofi_cvd.errors import PublishError
+from ofi_cvd.errors import LockedError, PublishError
 from ofi_cvd.parts import HOUR_MS, current_parts, folder_of, part_name
 from ofi_cvd.publish.compact import Compaction, compact, recover
 from ofi_cvd.schemas import KINDS, TABLES
@@ -150,3 +151,14 @@ def test_a_reader_in_a_loop_sees_every_row_every_time(tmp_path: Path) -> None:
     assert len(answers) > 3
     expected = [frame.height, int((frame["ts_ms"] % 1000003).sum())]
     assert [answer for answer in answers if answer != expected] == []
+
+
+def test_compaction_waits_for_a_build_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slices are not merged while a build may replace them."""
+    from ofi_cvd.publish import compact as module  # noqa: PLC0415
+
+    monkeypatch.setattr(module, "_WAIT_S", 0.0)
+    data = publish(tmp_path, MARKET)
+    with FileLock(tmp_path / "state" / "build.lock"), pytest.raises(LockedError, match="expected the build to finish"):
+        compact(data, state_dir=tmp_path / "state")
+    assert compact(data, state_dir=tmp_path / "state").merged == 10

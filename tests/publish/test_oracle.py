@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from tests.datasets import assert_same_tables, build_frames
-from tests.oracles import oracle_dataset
+from tests.oracles import oracle_dataset, read_capture
 from tests.strategies import Market, markets
 
 
 @given(markets())
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_any_market_equals_the_oracle(market: Market):
+def test_any_market_equals_the_oracle(market: Market) -> None:
     """All rows and columns of all five tables, with every fault the strategies know."""
     assume(market.frames)
     with tempfile.TemporaryDirectory() as folder:
@@ -24,3 +24,25 @@ def test_any_market_equals_the_oracle(market: Market):
 
 
 CAPTURES = Path(__file__).parents[3] / "shared" / "data"
+
+
+needs_captures = pytest.mark.skipif(
+    not CAPTURES.is_dir(), reason="the real captures are not beside the project (../shared/data)"
+)
+
+
+@needs_captures
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "ETHUSDT"])
+@pytest.mark.parametrize("source", ["derived", "raw"])
+def test_real_captures_equal_the_oracle(symbol: str, source: str, tmp_path: Path) -> None:
+    """Eight minutes of a real market across midnight: default streams, and single trades with the best quote."""
+    if source == "derived":
+        names, params = [f"derived/{symbol.lower()}_20240718-19.agg+depth10.gz"], {}
+    else:
+        names = [f"raw/{symbol.lower()}_202407{day}.gz" for day in (18, 19)]
+        params = {"TRADE_STREAM": "trade", "BOOK_SOURCE": "bookTicker"}
+    frames = [frame for name in names for frame in read_capture(CAPTURES / name, symbol)]
+    found = build_frames(tmp_path, frames, (), params, symbol=symbol)
+    assert min(len(rows) for rows in found.values()) > 0
+    assert len({row["ts_ms"] // 86_400_000 for row in found["prices"]}) == 2  # both sides of midnight
+    assert_same_tables(found, oracle_dataset(frames, (), params))

@@ -11,7 +11,7 @@ from tests.scenario_files import assert_rows, read_scenario, scenario_folders
 
 
 @pytest.mark.parametrize("folder", scenario_folders(), ids=lambda path: path.name)
-def test_scenario(folder: Path, tmp_path: Path):
+def test_scenario(folder: Path, tmp_path: Path) -> None:
     """A folder's frames give the rows it lists, in every table it lists."""
     scenario = read_scenario(folder)
     found = build_frames(tmp_path, scenario.frames, scenario.ledger, scenario.params)

@@ -1,0 +1,218 @@
+"""`ofi build`: every symbol's hours, side by side on the cores there are, under one lock and one checkpoint (SPEC 10)."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing.queues import SimpleQueue
+from typing import TypeAlias
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from ofi_cvd import __version__
+from ofi_cvd.config import Settings
+from ofi_cvd.errors import LockedError, UsageError
+from ofi_cvd.publish import checkpoint as book
+from ofi_cvd.publish.checkpoint import Checkpoint, HourEntry, SymbolEntry
+from ofi_cvd.publish.slices import Window, remove_unknown_hours
+from ofi_cvd.publish.symbol import EVERYTHING, Job, SymbolBuild
+from ofi_cvd.schemas import Kind
+from ofi_cvd.spool.layout import list_files, read_ledger
+
+Progress: TypeAlias = Callable[[str, int, HourEntry], None]
+_Message: TypeAlias = tuple[str, int, bytes]
+_messages: SimpleQueue[_Message] | None = None  # of a worker process, set when it starts
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did.
+
+    Attributes:
+        hours: hours computed, by symbol.
+        rows: rows published in those hours, by symbol and kind.
+    """
+
+    hours: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, dict[Kind, int]] = field(default_factory=dict)
+
+
+def build(
+    settings: Settings,
+    *,
+    slice_secs: int = 3600,
+    window: Window = EVERYTHING,
+    live: bool = False,
+    rebuild: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Publish everything that the spool holds and that is not published yet; safe to repeat and to interrupt.
+
+    Args:
+        settings: parameters, symbols and folders.
+        slice_secs: length of new slices; it divides an hour.
+        window: the slices to publish.
+        live: publish a slice only once the spool holds receipts GRACE_SECS past its end.
+        rebuild: publish again what is in the window.
+        workers: processes; by default the cores there are, and none for a single symbol.
+        progress: called after each hour with symbol, hour and what is known of it.
+
+    Raises:
+        LockedError: another build is at work on this dataset.
+        UsageError: the spool has none of the symbols, or the dataset was built with other parameters.
+        SpoolError, PublishError: a file cannot be read or written; what was published is untouched.
+    """
+    if slice_secs < 1 or 3600 % slice_secs:
+        raise UsageError(f"--slice: expected seconds that divide an hour, found {slice_secs}")
+    with _lock(settings):
+        found = _open_checkpoint(settings, rebuild=rebuild, window=window)
+        jobs = {
+            symbol: Job(symbol, settings, slice_secs=slice_secs, window=window, live=live, rebuild=rebuild)
+            for symbol in _symbols_with_files(settings)
+        }
+        if not jobs:
+            raise UsageError(
+                f"expected {settings.trade_stream} or {settings.source} files of {', '.join(settings.symbols)} "
+                f"below {settings.spool_dir}, found none"
+            )
+        report = BuildReport()
+        keeper = _Keeper(found, settings, report, progress)
+        count = min(workers or os.cpu_count() or 1, len(jobs))
+        try:
+            if count == 1:
+                ledger = read_ledger(settings.spool_dir)
+                for symbol, job in jobs.items():
+                    entry = found.symbols.setdefault(symbol, SymbolEntry())
+                    SymbolBuild(job, entry, ledger, partial(keeper.note, symbol)).run()
+            else:
+                _build_side_by_side(list(jobs.values()), count, keeper)
+        finally:
+            book.save(found, settings.state_dir)
+        if rebuild and window == EVERYTHING:
+            for symbol in jobs:
+                remove_unknown_hours(settings.data_dir, symbol, found.symbols[symbol].hours)
+        return report
+
+
+class _Keeper:
+    """Keeps the checkpoint and the report as hours come in."""
+
+    def __init__(self, found: Checkpoint, settings: Settings, report: BuildReport, progress: Progress | None) -> None:
+        self._found, self._settings, self._report, self._progress = found, settings, report, progress
+
+    @property
+    def symbols(self) -> dict[str, SymbolEntry]:
+        return self._found.symbols
+
+    def note(self, symbol: str, hour_ms: int, hour: HourEntry) -> None:
+        self._report.hours[symbol] = self._report.hours.get(symbol, 0) + 1
+        rows = self._report.rows.setdefault(symbol, {})
+        for one in hour.slices.values():
+            for kind, count in one.rows.items():
+                rows[kind] = rows.get(kind, 0) + count
+        book.save(self._found, self._settings.state_dir)
+        if self._progress:
+            self._progress(symbol, hour_ms, hour)
+
+    def take(self, message: _Message) -> None:
+        """Take what a worker says after an hour."""
+        symbol, hour_ms, data = message
+        self._found.symbols[symbol] = entry = msgspec.msgpack.decode(data, type=SymbolEntry)
+        self.note(symbol, hour_ms, entry.hours[hour_ms])
+
+
+def _build_side_by_side(jobs: Sequence[Job], count: int, keeper: _Keeper) -> None:
+    context = multiprocessing.get_context("spawn")  # the same on every platform, and safe with threads
+    messages: SimpleQueue[_Message] = context.SimpleQueue()
+    threads = os.environ.get("POLARS_MAX_THREADS")
+    os.environ["POLARS_MAX_THREADS"] = "1"  # workers inherit it: a core each
+    try:
+        with ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker, initargs=(messages,)) as pool:
+            entries = [keeper.symbols.get(job.symbol, SymbolEntry()) for job in jobs]
+            futures: set[Future[tuple[str, bytes]]] = {
+                pool.submit(_work, job, msgspec.msgpack.encode(entry)) for job, entry in zip(jobs, entries, strict=True)
+            }
+            try:
+                _listen(futures, messages, keeper)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    finally:
+        if threads is None:
+            del os.environ["POLARS_MAX_THREADS"]
+        else:
+            os.environ["POLARS_MAX_THREADS"] = threads
+
+
+def _listen(futures: set[Future[tuple[str, bytes]]], messages: SimpleQueue[_Message], keeper: _Keeper) -> None:
+    """Take messages until every worker is done; a fault of one is raised once its hours so far are kept."""
+    while futures:
+        done, futures = wait(futures, timeout=0.1, return_when=FIRST_COMPLETED)
+        while not messages.empty():
+            keeper.take(messages.get())
+        for one in done:
+            symbol, data = one.result()
+            keeper.symbols[symbol] = msgspec.msgpack.decode(data, type=SymbolEntry)
+
+
+def _start_worker(messages: SimpleQueue[_Message]) -> None:
+    global _messages  # noqa: PLW0603  # a worker process has one queue for its life
+    _messages = messages
+
+
+def _work(job: Job, data: bytes) -> tuple[str, bytes]:
+    entry = msgspec.msgpack.decode(data, type=SymbolEntry)
+
+    def note(hour_ms: int, _hour: HourEntry) -> None:
+        if _messages is not None:
+            _messages.put((job.symbol, hour_ms, msgspec.msgpack.encode(entry)))
+
+    SymbolBuild(job, entry, read_ledger(job.settings.spool_dir), note).run()
+    return job.symbol, msgspec.msgpack.encode(entry)
+
+
+def _lock(settings: Settings) -> FileLock:
+    lock = FileLock(settings.state_dir / "build.lock", timeout=0)
+    try:
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise LockedError(
+            f"{settings.state_dir}: expected to be the only build of this dataset, found another at work"
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"{settings.state_dir}: expected a folder that can be written, found {error.strerror}"
+        ) from None
+    return lock
+
+
+def _open_checkpoint(settings: Settings, *, rebuild: bool, window: Window) -> Checkpoint:
+    fingerprint = settings.fingerprint()
+    fresh = Checkpoint(fingerprint, __version__)
+    found = book.load(settings.state_dir)
+    if found is None:
+        return fresh
+    if rebuild and window == EVERYTHING:
+        others = {symbol: entry for symbol, entry in found.symbols.items() if symbol not in settings.symbols}
+        if not others or found.params_fingerprint == fingerprint:
+            fresh.symbols = others
+            return fresh
+    book.check_parameters(found, fingerprint)
+    return found
+
+
+def _symbols_with_files(settings: Settings) -> list[str]:
+    """Return the symbols that the spool has something of, the largest first so that the cores finish together."""
+    sizes: dict[str, int] = {}
+    streams = {settings.trade_stream, settings.source}
+    for file in list_files(settings.spool_dir, symbols=set(settings.symbols), streams=streams):
+        on_disk = sum(path.stat().st_size for path in (file.plain, file.sealed) if path is not None)
+        sizes[file.symbol] = sizes.get(file.symbol, 0) + on_disk
+    return sorted(sizes, key=lambda symbol: (-sizes[symbol], symbol))
