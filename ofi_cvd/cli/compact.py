@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
 def compact(
     symbols: options.Symbols = None,
     data_dir: options.DataDir = None,
+    state_dir: options.StateDir = None,
     pairs: options.Set = None,
     as_json: options.Json = False,
 ) -> None:
@@ -26,10 +27,11 @@ def compact(
 
     Example: ofi compact
     """
-    settings = options.effective(pairs, symbols=symbols, data_dir=data_dir).settings
+    settings = options.effective(pairs, symbols=symbols, data_dir=data_dir, state_dir=state_dir).settings
     from ofi_cvd.publish.compact import compact as merge  # noqa: PLC0415  # keeps `ofi --help` quick
 
-    done = merge(settings.data_dir, symbols=set(settings.symbols) if symbols else None)
+    only = set(settings.symbols) if symbols else None
+    done = merge(settings.data_dir, state_dir=settings.state_dir, symbols=only)
     if as_json:
         out.print_json(json.dumps(asdict(done)))
         return

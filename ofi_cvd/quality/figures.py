@@ -84,7 +84,7 @@ def gather(
         received: read the spool's raw trades to count received duplicates; by default for windows up to six hours.
 
     Raises:
-        InputError: the checkpoint cannot be read.
+        PublishError: the checkpoint cannot be read.
         RunError: files kept being replaced while they were read.
     """
     wanted = GATES + (CHARTS if charts else ())

@@ -8,32 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import msgspec
 import polars as pl
 
 from ofi_cvd.dataset import Dataset
-from ofi_cvd.errors import InputError
 from ofi_cvd.parts import HOUR_MS
+from ofi_cvd.publish import checkpoint
 from ofi_cvd.quality.window import Window
 from ofi_cvd.schemas import KINDS, Kind
-
-
-class _Slice(msgspec.Struct, frozen=True):
-    end_ms: int
-    rows: dict[str, int] = {}
-
-
-class _Hour(msgspec.Struct, frozen=True):
-    slices: dict[str, _Slice] = {}
-
-
-class _Symbol(msgspec.Struct, frozen=True):
-    hours: dict[str, _Hour] = {}
-
-
-class _Checkpoint(msgspec.Struct, frozen=True):
-    params_fingerprint: str | None = None
-    symbols: dict[str, _Symbol] = {}
 
 
 @dataclass(frozen=True)
@@ -77,32 +58,28 @@ def published_slices(dataset: Dataset, state_dir: Path, window: Window) -> Publi
     """Return the published slices that overlap the window.
 
     Raises:
-        InputError: the checkpoint is there and is none.
+        PublishError: the checkpoint is there and cannot be read.
     """
-    path = state_dir / "checkpoint.json"
-    try:
-        checkpoint = msgspec.json.decode(path.read_bytes(), type=_Checkpoint)
-        slices = tuple(part for part in _told(checkpoint, window) if _overlaps(part, window))
-        return Published(slices, "checkpoint", checkpoint.params_fingerprint)
-    except FileNotFoundError:
+    known = checkpoint.load(state_dir)
+    if known is None:
         found, fingerprint = _found(dataset)
         return Published(tuple(part for part in found if _overlaps(part, window)), "files", fingerprint)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise InputError(f"{path}: expected a checkpoint, found {error}") from None
+    slices = tuple(part for part in _told(known, window) if _overlaps(part, window))
+    return Published(slices, "checkpoint", known.params_fingerprint)
 
 
 def _overlaps(part: PublishedSlice, window: Window) -> bool:
     return part.symbol in window.symbols and part.end_ms > window.start_ms and part.start_ms < window.end_ms
 
 
-def _told(checkpoint: _Checkpoint, window: Window) -> Iterator[PublishedSlice]:
-    for symbol, owner in checkpoint.symbols.items():
+def _told(known: checkpoint.Checkpoint, window: Window) -> Iterator[PublishedSlice]:
+    for symbol, owner in known.symbols.items():
         for hour_ms, hour in owner.hours.items():
-            if not window.start_ms - HOUR_MS < int(hour_ms) < window.end_ms:
+            if not window.start_ms - HOUR_MS < hour_ms < window.end_ms:
                 continue
             for start_ms, told in hour.slices.items():
                 for kind in KINDS:
-                    yield PublishedSlice(symbol, kind, int(start_ms), told.end_ms, told.rows.get(kind, 0))
+                    yield PublishedSlice(symbol, kind, start_ms, told.end_ms, told.rows.get(kind, 0))
 
 
 def _found(dataset: Dataset) -> tuple[list[PublishedSlice], str | None]:

@@ -135,7 +135,7 @@ def publish(root: Path, market: Market, *, checkpoint: bool = True) -> Path:
         book[symbol] = {"hours": hours}
     if checkpoint:
         (root / "state").mkdir(parents=True, exist_ok=True)
-        document = {"version": 1, "params_fingerprint": "f" * 64, "symbols": book}
+        document = {"version": 1, "params_fingerprint": "f" * 64, "package_version": "0.1.0", "symbols": book}
         (root / "state" / "checkpoint.json").write_text(json.dumps(document), "utf-8")
     for minute in range(0, int(market.hours * 60), 10):
         at = market.start_ms + minute * 60_000

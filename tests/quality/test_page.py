@@ -79,7 +79,9 @@ def test_every_chart_draws_without_network(browser: Browser, report: Report, tmp
     }
     assert min(marks.values()) > 0, marks
     assert (messages, requests) == ([], [])
-    assert next(line for line in text.splitlines() if ":" in line).startswith("FAIL: 2 of 9 gates failed (empty_minutes, trade_ids)")
+    assert next(line for line in text.splitlines() if ":" in line).startswith(
+        "FAIL: 2 of 9 gates failed (empty_minutes, trade_ids)"
+    )
 
 
 def test_a_page_about_nothing_says_so(browser: Browser, tmp_path: Path) -> None:
