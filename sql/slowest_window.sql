@@ -26,7 +26,7 @@ SELECT
     symbol,
     min(trades)::BIGINT AS slowest_trades,
     min(trades) / $win_secs AS slowest_tps,
-    1000 * arg_min(second, (trades, second)) AS slowest_end_ms  -- the first of several,
+    1000 * arg_min(second, (trades, second)) AS slowest_end_ms,  -- of several the first
     max(trades) / $win_secs AS busiest_tps
 FROM windows
 WHERE whole
