@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ofi_cvd.exchange.source import Source
     from ofi_cvd.exchange.terms import Terms
 
+_BLOCK_MS = 500  # short blocks: the worker thread holds the interpreter while it renders one
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
@@ -102,7 +104,7 @@ def _simulated(symbols: tuple[str, ...], seed: int, rate: float) -> Source:
     from ofi_cvd.exchange.source import MarketSource  # noqa: PLC0415
 
     Market(symbols[0], seed, 0, rate)  # refuses a bad rate before anything is served
-    return MarketSource(symbols, lambda symbol, start_ms: Market(symbol, seed, start_ms, rate))
+    return MarketSource(symbols, lambda symbol, start_ms: Market(symbol, seed, start_ms, rate, block_ms=_BLOCK_MS))
 
 
 def _replayed(spool: Path, speed: float, *, shift_to_now: bool) -> Source:

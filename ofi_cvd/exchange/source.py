@@ -65,6 +65,7 @@ class BlockMarket(Protocol):
 AHEAD_MS = 3_000
 LEAD_MS = 1_000
 _STEP_S = 0.004
+_MOST_BLOCKS_BEFORE_START = 40  # a market slower than time begins late rather than never
 
 
 class MarketSource:
@@ -88,8 +89,11 @@ class MarketSource:
         """Emit every event when its time comes; the first second is in the past, so that there is a book to begin with."""
         start_ms = sink.now_ms() - LEAD_MS
         lanes = [_Lane(symbol, self._make, start_ms) for symbol in self.symbols]
-        for lane in lanes:
-            await asyncio.to_thread(lane.extend)
+        for lane in lanes:  # computing takes time too: begin when the present is covered
+            for _ in range(_MOST_BLOCKS_BEFORE_START):
+                if lane.known_until_ms >= sink.now_ms() + AHEAD_MS // 2:
+                    break
+                await asyncio.to_thread(lane.extend)
         computing: asyncio.Task[None] | None = None
         while True:
             now_ms = sink.now_ms()
