@@ -92,9 +92,10 @@ def label(horizon_s: int) -> str:
 
 
 def shown_horizon(metrics: pl.DataFrame) -> int:
-    """Return the horizon that single-horizon charts show: 60 s, or the middle one of the run."""
-    horizons = sorted(metrics.get_column("horizon_s").unique().to_list())
-    return 60 if 60 in horizons else int(horizons[len(horizons) // 2])
+    """Return the horizon that single-horizon charts show: the one nearest 60 s, of those with an interval if any has one."""
+    tested = metrics.filter(ALL & pl.col("ic_lo").is_not_null())
+    horizons = (tested if tested.height else metrics).get_column("horizon_s").unique().to_list()
+    return int(min(horizons, key=lambda h: (abs(h - 60), h)))
 
 
 def ic_map(metrics: pl.DataFrame) -> Chart:

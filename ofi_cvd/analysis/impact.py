@@ -233,14 +233,24 @@ def _next_r2(flow: Floats, windows: _Windows) -> float:
 
 
 def _summary(half_hours: pl.DataFrame) -> pl.DataFrame:
-    """Average the half hours of each symbol, window and model; `share_significant` is the share with |t| > 1.96."""
+    """Average the half hours of each symbol, window and model, each by its number of windows.
+
+    Whole half hours weigh the same; the pieces at the ends of a recording weigh what they hold. `share_significant` is the
+    share of half hours with |t| > 1.96.
+    """
     leading = pl.when(pl.col("model") == "trades").then(pl.col("t_trades")).otherwise(pl.col("t"))
-    means = [pl.col(name).mean() for name in (*_FIT, "r2_shuffled", "r2_lag1")]
-    keys = ["symbol", "window_s", "model"]
-    grouped = half_hours.group_by(keys, maintain_order=True)
-    averages = grouped.agg(pl.len().cast(pl.Int64).alias("half_hours"), pl.col("n").sum(), *means)
-    share = grouped.agg(share_significant=(leading.abs() > 1.96).mean())
-    return averages.join(share, on=keys, maintain_order="left").select(SUMMARY.names())
+
+    def average(name: str) -> pl.Expr:
+        known = pl.col("n").filter(pl.col(name).is_not_null())
+        return pl.when(known.sum() > 0).then((pl.col(name) * pl.col("n")).sum() / known.sum()).alias(name)
+
+    grouped = half_hours.group_by("symbol", "window_s", "model", maintain_order=True).agg(
+        pl.len().cast(pl.Int64).alias("half_hours"),
+        *(average(name) for name in (*_FIT, "r2_shuffled", "r2_lag1")),
+        pl.col("n").sum(),
+        (leading.abs() > 1.96).mean().alias("share_significant"),
+    )
+    return grouped.select(SUMMARY.names())
 
 
 def _depth_slopes(half_hours: pl.DataFrame) -> pl.DataFrame:

@@ -86,6 +86,7 @@ def _section(chart: Chart) -> str:
 def _head(facts: Facts) -> str:
     window, symbols = _mapping(facts["window"]), _mapping(facts["symbols"])
     start, end = (_time(window[side]) for side in ("start_ms", "end_ms"))
+    hours = (int(str(window["end_ms"])) - int(str(window["start_ms"]))) / 3_600_000
     rows = []
     for symbol, found in symbols.items():
         one = _mapping(found)
@@ -97,7 +98,7 @@ def _head(facts: Facts) -> str:
     names = list(_mapping(_mapping(next(iter(symbols.values())))["signals"])) if symbols else []
     points = "".join(f"<li>{html.escape(point)}</li>" for point in HOW)
     return (
-        f"<h1>What the signals were worth</h1><p class='quiet'>{start} to {end} UTC, "
+        f"<h1>What the signals were worth</h1><p class='quiet'>{start} to {end} UTC ({hours:.2f} hours), "
         f"price: {_mapping(facts['parameters'])['price']}, package {facts['package_version']}</p>\n"
         f"<section><h2>How to read this</h2><ul>{points}</ul>"
         f"{_table(['symbol', 'fee tier', 'cost, bps', 'quotes', 'gaps', *(f'rows {name}' for name in names)], rows)}</section>\n"
@@ -115,6 +116,10 @@ def _many_tests(tables: Mapping[str, pl.DataFrame]) -> str:
             f"<p>Of {tested} {what} tests {raw} have p below 0.05 ({0.05 * tested:.0f} would by chance alone); "
             f"after Benjamini-Hochberg {kept} remain at a false discovery rate of 5 %.</p>"
         )
+    said.append(
+        "<p class='quiet'>The tests lean on the same prices; the procedure holds for tests that depend on each other positively. "
+        "A result on one recording is a reason to look again, not a rule.</p>"
+    )
     return f"<section><h2>Many tests</h2>{''.join(said)}</section>\n"
 
 

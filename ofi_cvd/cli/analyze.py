@@ -11,6 +11,7 @@ import typer
 
 from ofi_cvd.cli import options
 from ofi_cvd.cli.console import out, table
+from ofi_cvd.cli.times import parse_time
 from ofi_cvd.errors import InputError, UsageError
 
 
@@ -19,7 +20,7 @@ def register(app: typer.Typer) -> None:
     app.command()(analyze)
 
 
-def analyze(  # noqa: PLR0917  # typer's options
+def analyze(
     horizons: Annotated[
         str, typer.Option("--horizons", metavar="S,S", help="label lengths in seconds")
     ] = "1,5,30,60,180,300,900",
@@ -72,8 +73,8 @@ def analyze(  # noqa: PLR0917  # typer's options
         raise InputError(f"--price: expected mid or trade, found {price!r}")
     parameters = Parameters(
         symbols=_names(symbols),
-        start_ms=_instant("--start", start),
-        end_ms=_instant("--end", end),
+        start_ms=parse_time("--start", start),
+        end_ms=parse_time("--end", end),
         signals=_names(signals),
         horizons_s=parse_horizons(horizons),
         price="mid" if price == "mid" else "trade",
@@ -105,13 +106,3 @@ def analyze(  # noqa: PLR0917  # typer's options
 
 def _names(text: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
-
-
-def _instant(option: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"{option}: expected a UTC time such as 2025-01-01T08:00, found {text!r}") from None
-    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
