@@ -10,7 +10,7 @@ import polars as pl
 UNITS: Final = 100_000_000
 """Integer units in one base or quote asset."""
 
-SCORE_UNITS: Final = 2**40
+SCORE_UNITS: Final = 2**50
 """Integer units in a score of 1: a z-score's own window sums must be exact too."""
 
 

@@ -1,13 +1,15 @@
 """The UTC hour of one symbol, the canonical unit of work (SPEC 10): one sentence of stages a table.
 
-Nothing is collected here. Every table is computed over what the hour before left plus the hour's own rows, and keeps
-the rows of the hour; a slice of the hour is the same computation over the rows that are there.
+Nothing is collected here: the caller hands in how a frame that is used more than once is kept. Every table is computed
+over what the hour before left plus the hour's own rows, and keeps the rows of the hour; a slice of the hour is the same
+computation over the rows that are there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import polars as pl
 
@@ -20,6 +22,8 @@ from ofi_cvd.config import Settings
 from ofi_cvd.schemas import TABLES, Kind
 
 HOUR_MS = 3_600_000
+
+Keep: TypeAlias = Callable[[pl.LazyFrame], pl.LazyFrame]
 
 
 @dataclass(frozen=True)
@@ -84,59 +88,58 @@ class Plan:
     tails: dict[str, pl.LazyFrame]
 
 
-def plan(hour: Hour, settings: Settings) -> Plan:
-    """Return the plan of an hour: five tables with exactly the contract's columns, and the closing state."""
+def plan(hour: Hour, settings: Settings, keep: Keep) -> Plan:
+    """Return the plan of an hour: five tables with exactly the contract's columns, and the closing state.
+
+    `keep` holds a frame that several tables are made of, so that it is computed once.
+    """
     opening, symbol = hour.opening, hour.symbol
     weights, total = weight_units(settings.level_weights, hour.levels)
     unit, rule = total * UNITS, ZRule.of(settings)
     outage_ends = [outage.end_ms for outage in hour.trade_outages]
 
-    numbered = hour.trade_rows.lazy().pipe(trades.numbered, opening)
-    canonical = numbered.pipe(trades.canonical, opening)
-    linked = book.linked(hour.book_rows.lazy(), opening, [one.end_ms for one in hour.book_outages])
-    updates = pl.concat([opening.tail("updates"), linked.pipe(ofi.contributions, weights)])
-    buckets = updates.pipe(ofi.bucketed, settings.bucket_ms)
-    scored = buckets.filter(pl.col("ts_ms") < hour.end_ms).pipe(ofi.with_scores, opening, rule, unit)
+    numbered = keep(hour.trade_rows.lazy().pipe(trades.numbered, opening))
+    canonical = keep(numbered.pipe(trades.canonical, opening))
+    measured = keep(
+        canonical.pipe(cvd.measured, opening, settings, resets=hour.resets, outage_ends_ms=hour.ended(outage_ends))
+    )
+    linked = keep(book.linked(hour.book_rows.lazy(), opening, [one.end_ms for one in hour.book_outages]))
+    updates = keep(pl.concat([opening.tail("updates"), linked.pipe(ofi.contributions, weights)]))
+    buckets = updates.pipe(ofi.bucketed, settings.bucket_ms).filter(pl.col("ts_ms") < hour.end_ms)
+    scored = keep(buckets.pipe(ofi.with_scores, opening, rule, unit))
 
     recent = opening.tail("trades").filter(pl.col("ts_ms") > hour.start_ms - labels.SECOND_MS)
-    seconds = pl.concat([recent, canonical], how="diagonal").pipe(labels.per_second)
+    seconds = keep(pl.concat([recent, canonical], how="diagonal").pipe(labels.per_second))
     recent_ofi = opening.tail("ofi").filter(pl.col("ts_ms") > hour.start_ms - labels.SECOND_MS)
-    own_buckets = scored.filter(pl.col("ts_ms") >= hour.start_ms)
-    flows = pl.concat([recent_ofi, own_buckets], how="diagonal").pipe(fusion.flows)
-    fused = (
+    flows = keep(pl.concat([recent_ofi, _own(scored, hour)], how="diagonal").pipe(fusion.flows))
+    fused = keep(
         flows.filter(pl.col("ts_ms") < hour.end_ms)
         .pipe(fusion.with_trade_flow, seconds, hour.trade_outages)
         .pipe(fusion.with_score, opening, rule, (settings.w_ofi, settings.w_cvd), unit)
     )
-    grid = labels.grid(seconds, flows, opening, max(hour.grid_start_ms, hour.start_ms), hour.grid_end_ms).pipe(
-        labels.with_volatility, hour.grid_start_ms, settings.win_secs
+    grid = keep(
+        labels.grid(seconds, flows, opening, max(hour.grid_start_ms, hour.start_ms), hour.grid_end_ms).pipe(
+            labels.with_volatility, hour.grid_start_ms, settings.win_secs
+        )
     )
-    history = pl.concat([opening.tail("day"), _own(grid, hour).select("ts_ms", "rv", "trades_in_window")])
-    tags = (
+    history = keep(pl.concat([opening.tail("day"), _own(grid, hour).select("ts_ms", "rv", "trades_in_window")]))
+    tags = keep(
         history.pipe(labels.with_labels, settings, symbol, hour.grid_start_ms)
         .pipe(_own, hour)
         .pipe(labels.without_outages, outage_ends, settings.win_secs)
     )
-    measured = canonical.pipe(
-        cvd.measured, opening, settings, resets=hour.resets, outage_ends_ms=hour.ended(outage_ends)
-    )
-    pivots = pl.concat(
-        [_own(events.pivots(grid, settings.pivot_span_secs, is_high=high), hour) for high in (False, True)]
-    ).pipe(events.with_pivot_facts, grid)
-    fired = pl.concat(
-        [
-            _own(found, hour)
-            for found in (*events.flow_anomalies(fused, settings), events.price_anomalies(grid, settings))
-        ]
-    ).pipe(events.onsets, opening, settings.quiet_secs)
+    confirmed = [_own(events.pivots(grid, settings.pivot_span_secs, is_high=high), hour) for high in (False, True)]
+    pivots = keep(pl.concat(confirmed).pipe(events.with_pivot_facts, grid))
+    found = [*events.flow_anomalies(fused, settings), events.price_anomalies(grid, settings)]
+    fired = keep(pl.concat([_own(one, hour) for one in found]).pipe(events.onsets, opening, settings.quiet_secs))
     outages = sorted({*hour.trade_outages, *hour.book_outages})
     diverged = [events.divergences(pivots, opening, outages, settings, unit, is_high=high) for high in (False, True)]
     happened = pl.concat([events.pivot_events(pivots), *diverged, fired]).sort("ts_ms", "event_type", "meta_json")
-    breaks = pl.concat([opening.tail("breaks"), *_breaks(canonical, linked, outages, hour)])
+    breaks = keep(pl.concat([opening.tail("breaks"), *_breaks(canonical, linked, outages, hour)]))
 
     bare: dict[Kind, pl.LazyFrame] = {
         "prices": canonical.pipe(trades.with_rate, opening, hour.first_trade_ms),
-        "ofi": own_buckets,
+        "ofi": _own(scored, hour),
         "cvd": measured,
         "fusion": _own(fused, hour),
         "events": happened,

@@ -38,7 +38,7 @@ class Built:
 
 def close_hour(hour: Hour, settings: Settings) -> Built:
     """Return the rows and the closing state of an hour."""
-    planned = plan(hour, settings)
+    planned = plan(hour, settings, lambda frame: frame.collect().lazy())
     lazy = [*planned.tables.values(), planned.marks, *planned.tails.values()]
     collected = pl.collect_all(lazy)
     tables = dict(zip(planned.tables, collected, strict=False))
