@@ -7,6 +7,7 @@ executed it.
 from __future__ import annotations
 
 import zlib
+from array import array
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator
@@ -52,7 +53,7 @@ class History(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    ids: tuple[int, ...]
+    ids: array[int]
     first_ms: int
     last_ms: int
     packed: bytes
@@ -102,7 +103,7 @@ class TradeHistory:
         return _take(iter(rows[-limit:]), limit)
 
     def _seal(self, now_ms: int) -> None:
-        ids = tuple(ident for ident, _, _ in self._open)
+        ids = array("q", (ident for ident, _, _ in self._open))
         text = b"\n".join(b"%d %s" % (at_ms, raw) for _, at_ms, raw in self._open)
         first_ms, last_ms = self._open[0][1], self._open[-1][1]
         self._blocks.append(_Block(ids, first_ms, last_ms, zlib.compress(text, 1)))
