@@ -246,9 +246,14 @@ class Connection(asyncio.Protocol):
         for chunk in self._http.data_to_send():
             if self.is_stalled or self._transport.is_closing():
                 return
-            if chunk:
+            if chunk and self.throttle is not None:
+                self.push(chunk)  # behind what waits: a throttled frame may be half sent
+                self.flush()
+            elif chunk:
                 self._transport.write(chunk)
             else:
+                self.throttle = None
+                self.flush()
                 self._is_ending = True
                 self._transport.close()
 

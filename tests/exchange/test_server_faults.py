@@ -184,6 +184,21 @@ async def test_slow_delivers_late_and_in_order(listen: Any) -> None:
     assert heard == list(range(heard[0], heard[0] + 80))
 
 
+async def test_slow_answers_pings_between_frames_never_inside_one(listen: Any) -> None:
+    async with Exchange(stub_source(rate=200)) as exchange, listen(exchange, TRADES) as socket:
+        exchange.inject("slow", "3000")
+        heard = await ids(socket, 5)
+        pongs = []
+        for _ in range(5):
+            heard += await ids(socket, 3)
+            pongs.append(await socket.ping())
+        exchange.clear("slow")
+        heard += await ids(socket, 40)
+        async with asyncio.timeout(20):
+            await asyncio.gather(*pongs)
+    assert heard == list(range(heard[0], heard[0] + 60))
+
+
 async def test_rest_faults_strike_the_next_requests_only() -> None:
     async with Exchange(stub_source()) as exchange, httpx.AsyncClient(base_url=exchange.url, timeout=5) as client:
         exchange.inject("rest-429", "7", count=2)
