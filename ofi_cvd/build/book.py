@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from ofi_cvd.build.state import Opening
-from ofi_cvd.build.trades import MAX_AHEAD_MS, MAX_BEHIND_MS
+from ofi_cvd.build.trades import MAX_AHEAD_MS, MAX_BEHIND_MS, first_of_each
 
 SIDES = ("bid", "ask")
 
@@ -56,7 +56,7 @@ def sequenced(readable: pl.LazyFrame, *, is_ticker: bool) -> pl.LazyFrame:
     same = ["update_id"]
     if is_ticker:
         same += [f"{side}_{what}_1" for side in SIDES for what in ("px", "qty")]
-    return readable.sort("update_id", "recv_ns", maintain_order=True).unique(same, keep="first", maintain_order=True)
+    return readable.pipe(first_of_each, same, ["recv_ns"])
 
 
 def linked(rows: pl.LazyFrame, opening: Opening, break_ends_ms: Sequence[int]) -> pl.LazyFrame:

@@ -8,7 +8,7 @@ import polars as pl
 
 from ofi_cvd.build.exact import UNITS, ratio
 from ofi_cvd.build.state import Opening
-from ofi_cvd.build.windows import ZRule, trailing_count, trailing_scale, trailing_z
+from ofi_cvd.build.windows import ZRule, trailing_scale, trailing_z, with_moments
 from ofi_cvd.config import Settings
 
 DAY_MS: Final = 86_400_000
@@ -140,12 +140,12 @@ def with_level_scale(trades: pl.LazyFrame, opening: Opening, settings: Settings,
     tail = opening.tail("trades").select("ts_ms", "cvd_units", is_carried=pl.lit(value=True))
     rows = trades.with_columns(is_carried=pl.lit(value=False))
     both = rows if resets_here else pl.concat([tail, rows], how="diagonal")
-    level, first_ms = pl.col("cvd_units"), pl.lit(0, dtype=pl.Int64)
-    known = trailing_count(level, "ts_ms", rule.window_ms) >= rule.min_rows
+    known, first_ms = pl.col("cvd_units_rows") >= rule.min_rows, pl.lit(0, dtype=pl.Int64)
     return (
-        both.with_columns(
-            scale=trailing_scale(level, "ts_ms", rule, unit=UNITS, first_ms=first_ms),
-            z_raw=trailing_z(level, "ts_ms", rule, first_ms=first_ms),
+        both.pipe(with_moments, "cvd_units", "ts_ms", rule.window_ms)
+        .with_columns(
+            scale=trailing_scale("cvd_units", "ts_ms", rule, unit=UNITS, first_ms=first_ms),
+            z_raw=trailing_z("cvd_units", "ts_ms", rule, first_ms=first_ms),
             sigma_floor=pl.when(known).then(0.0),
             floor_used=pl.when(known).then(pl.lit(value=False)),
         )

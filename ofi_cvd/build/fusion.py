@@ -10,7 +10,7 @@ from ofi_cvd.build.exact import SCORE_UNITS, UNITS, ceil_to, ratio
 from ofi_cvd.build.gaps import Span
 from ofi_cvd.build.labels import SECOND_MS
 from ofi_cvd.build.state import Opening
-from ofi_cvd.build.windows import ZRule, trailing_z
+from ofi_cvd.build.windows import ZRule, trailing_z, with_moments
 
 
 def flows(buckets: pl.LazyFrame) -> pl.LazyFrame:
@@ -42,21 +42,22 @@ def with_score(
     first_delta = _first(marks.first_cvd_flow_ms, "delta_units")
     first_score = _first(marks.first_score_ms, "score_units")
     score = weights[0] * pl.col("ofi_flow_z") + weights[1] * pl.col("cvd_flow_z")
-    rounded = (score * float(SCORE_UNITS)).round().cast(pl.Int64).cast(pl.Int128)
+    rounded = (pl.col("score") * float(SCORE_UNITS)).round().cast(pl.Int64).cast(pl.Int128)
     return (
-        both.with_columns(
-            first_flow_ms=first_flow,
-            first_cvd_flow_ms=first_delta,
+        both.with_columns(first_flow_ms=first_flow, first_cvd_flow_ms=first_delta)
+        .pipe(with_moments, "flow_units", "ts_ms", rule.window_ms)
+        .pipe(with_moments, "delta_units", "ts_ms", rule.window_ms)
+        .with_columns(
             ofi_flow=ratio(pl.col("flow_units"), unit),
             cvd_flow=ratio(pl.col("delta_units"), UNITS),
-            ofi_flow_z=trailing_z(pl.col("flow_units"), "ts_ms", rule, first_ms=first_flow),
-            cvd_flow_z=trailing_z(pl.col("delta_units"), "ts_ms", rule, first_ms=first_delta),
+            ofi_flow_z=trailing_z("flow_units", "ts_ms", rule, first_ms=pl.col("first_flow_ms")),
+            cvd_flow_z=trailing_z("delta_units", "ts_ms", rule, first_ms=pl.col("first_cvd_flow_ms")),
         )
-        .with_columns(score=score, consistency=consistency(), score_units=pl.coalesce("score_units", rounded))
-        .with_columns(
-            first_score_ms=first_score,
-            score_z=trailing_z(pl.col("score_units"), "ts_ms", rule, first_ms=first_score),
-        )
+        .with_columns(score=score, consistency=consistency())
+        .with_columns(score_units=pl.coalesce("score_units", rounded))
+        .with_columns(first_score_ms=first_score)
+        .pipe(with_moments, "score_units", "ts_ms", rule.window_ms)
+        .with_columns(score_z=trailing_z("score_units", "ts_ms", rule, first_ms=pl.col("first_score_ms")))
     )
 
 
