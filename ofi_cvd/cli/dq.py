@@ -75,12 +75,12 @@ def dq(
 
 
 def _window(settings: Settings, start_ms: int | None, end_ms: int | None) -> Window:
-    """Return the run that was asked for; what is not said is taken from the hours that are stored."""
+    """Return the run that was asked for; what is not said is taken from the ledger, or from the files."""
     from ofi_cvd.dataset import open_dataset  # noqa: PLC0415
     from ofi_cvd.quality.window import Window, stored_window  # noqa: PLC0415
 
     if start_ms is None or end_ms is None:
-        with open_dataset(settings.data_dir) as dataset:
+        with open_dataset(settings.data_dir, spool=settings.spool_dir) as dataset:
             stored = stored_window(dataset, settings)
         if stored is None:
             raise UsageError(

@@ -163,7 +163,7 @@ def _signals(figures: Figures, window: Window, _settings: Settings) -> Gate:
     total = sum(row["n"] for row in rows)
     needed = scaled_signals(window)
     types = len({row["event_type"] for row in rows})
-    detail = f"{total} events of {types} types in {window.hours:g} h of {len(window.symbols)} symbols"
+    detail = f"{total} events of {types} types in {window.hours:.4g} h of {len(window.symbols)} symbols"
     return Gate("signals", total >= needed, total, needed, detail)
 
 

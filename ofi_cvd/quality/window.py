@@ -12,7 +12,9 @@ from ofi_cvd.config import Settings
 from ofi_cvd.dataset import Dataset
 from ofi_cvd.errors import UsageError
 from ofi_cvd.parts import HOUR_MS
+from ofi_cvd.quality import queries
 
+_MINUTE_MS: Final = 60_000
 _BINS_MS: Final = (1_000, 5_000, 15_000, 60_000, 300_000, 900_000, 3_600_000)
 
 
@@ -75,7 +77,18 @@ class Window:
 
 
 def stored_window(dataset: Dataset, settings: Settings) -> Window | None:
-    """Return the hours for which the dataset has files, with the symbols of the settings; None if it has none."""
+    """Return the run that the data tell of, with the symbols of the settings; None if there are neither data nor ledger.
+
+    It is the whole minutes between the recorder's first and last sign of life, or without a ledger the hours of files.
+    """
+    span = dataset.read(lambda connection: queries.load("recorded_span").run(connection, {})).row(0, named=True)
+    if span["first_ms"] is not None:
+        first, last = (
+            -(-span["first_ms"] // _MINUTE_MS) * _MINUTE_MS,
+            (span["last_ms"] + 999) // _MINUTE_MS * _MINUTE_MS,
+        )
+        if first < last:
+            return Window(first, last, settings.symbols)
     starts = [part.start_ms for part in dataset.parts()]
     if not starts:
         return None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -15,7 +17,7 @@ import pytest
 from ofi_cvd.cli import main
 from ofi_cvd.quality import queries
 from ofi_cvd.quality.report import schema
-from tests.quality.synthetic import Market, hole, publish, with_fault
+from tests.quality.synthetic import START_MS, Market, hole, ledger, publish, with_fault
 
 MARKET = Market(hours=2, tps=2)
 RUN = ("--symbols", "BTCUSDT,ETHUSDT", "--start", "2025-10-16T00:00", "--end", "2025-10-16T02:00")
@@ -93,6 +95,19 @@ def test_dq_takes_the_stored_hours_when_no_run_is_given(ofi: Ofi, data: Path) ->
     """The window then is what has files."""
     assert ofi("dq", "--symbols", "BTCUSDT", "--no-page") == 0
     assert "2025-10-16 00:00 to 2025-10-16 02:00 UTC, BTCUSDT" in ofi.out
+    shutil.rmtree(data / "spool")
+    assert ofi("dq", "--symbols", "BTCUSDT", "--no-page") == 1
+    assert "2025-10-16 00:00 to 2025-10-16 02:00 UTC, BTCUSDT" in ofi.out
+    assert "no clock records" in ofi.out
+
+
+def test_dq_without_a_run_judges_whole_minutes_of_the_recording(ofi: Ofi, tmp_path: Path) -> None:
+    """Begun and stopped within a minute, a recording is judged by the minutes in between; a later seal is no part of it."""
+    start, root = START_MS + 10_000, tmp_path / "data"
+    publish(root, replace(MARKET, start_ms=start, hours=1, symbols=("BTCUSDT",)))
+    ledger(root, start + 9_000_000, "seal", symbol="BTCUSDT", stream="aggTrade")
+    ofi("dq", "--symbols", "BTCUSDT", "--no-page")
+    assert "2025-10-16 00:01 to 2025-10-16 01:00 UTC, BTCUSDT" in ofi.out
 
 
 @pytest.mark.parametrize(

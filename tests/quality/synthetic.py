@@ -140,6 +140,8 @@ def publish(root: Path, market: Market, *, checkpoint: bool = True) -> Path:
     for minute in range(0, int(market.hours * 60), 10):
         at = market.start_ms + minute * 60_000
         ledger(root, at, "clock", offset_ms=market.offset_ms, rtt_ms=20.0)
+    ledger(root, market.start_ms, "connect", conn="m1")
+    ledger(root, market.end_ms, "shutdown")
     return data
 
 

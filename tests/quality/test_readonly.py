@@ -38,7 +38,7 @@ def dataset(root: Path) -> Iterator[Dataset]:
         ("EXPLAIN SELECT 1", 1),
         ("DESCRIBE prices", 18),
         ("SUMMARIZE fusion", 17),
-        ("SELECT DISTINCT event FROM ledger", 1),
+        ("SELECT DISTINCT event FROM ledger", 3),
         ("FROM events LIMIT 3;", 3),
     ],
 )
