@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import duckdb
 import polars as pl
 
+from ofi_cvd.binance.wire import Market
 from ofi_cvd.errors import SpoolError
 
 MAX_LINE_BYTES: Final = 4 * 1024 * 1024
@@ -22,6 +23,29 @@ _NUMBER: Final = "DECIMAL(38,8)"
 _TRADE_KEYS: Final = {
     "aggTrade": ("E BIGINT, T BIGINT, a BIGINT, p VARCHAR, q VARCHAR, m BOOLEAN", "data.a", "NULL"),
 }
+
+
+class _Depth(NamedTuple):
+    """Where a venue's partial depth keeps what we want."""
+
+    struct: str
+    ids: str
+    bids: str
+    asks: str
+
+
+_USDM_DEPTH: Final = _Depth(
+    "E BIGINT, T BIGINT, u BIGINT, pu BIGINT, b VARCHAR[][], a VARCHAR[][]",
+    "data.u AS update_id, data.pu AS previous_id, data.T AS traded_ms, data.E AS pushed_ms",
+    "data.b",
+    "data.a",
+)
+_SPOT_DEPTH: Final = _Depth(
+    "lastUpdateId BIGINT, bids VARCHAR[][], asks VARCHAR[][]",
+    "data.lastUpdateId AS update_id, NULL::BIGINT AS previous_id, NULL::BIGINT AS traded_ms, NULL::BIGINT AS pushed_ms",
+    "data.bids",
+    "data.asks",
+)
 
 
 def read_trades(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], stream: str) -> pl.DataFrame:
@@ -37,7 +61,8 @@ def read_trades(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], st
         fields = _json_fields("E", "T", "t", "p", "q", "m", "X")
         columns = f"""
             TRY_CAST(f[2] AS BIGINT) AS traded_ms, TRY_CAST(f[1] AS BIGINT) AS pushed_ms, TRY_CAST(f[3] AS BIGINT) AS trade_id,
-            {_number("f[4]")} AS price, {_number("f[5]")} AS qty, TRY_CAST(f[6] AS BOOLEAN) AS buyer_is_maker, f[7] AS trade_kind"""
+            {_number("f[4]")} AS price, {_number("f[5]")} AS qty,
+            TRY_CAST(f[6] AS BOOLEAN) AS buyer_is_maker, f[7] AS trade_kind"""
         source = f"(SELECT recv_ns, conn, {fields} AS f FROM {_lines('JSON')})"
     else:
         keys, trade_id, kind = _TRADE_KEYS["aggTrade"]
@@ -48,7 +73,9 @@ def read_trades(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], st
     return _fetch(connection, f"SELECT recv_ns, conn = 'rest' AS from_rest, {columns} FROM {source}", paths)
 
 
-def read_books(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], stream: str, levels: int) -> pl.DataFrame:
+def read_books(
+    connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], stream: str, *, levels: int, market: Market
+) -> pl.DataFrame:
     """Return the raw book rows of spool files, one row a line, nulls where a line or a field was unusable.
 
     Columns: `recv_ns`, `update_id`, `previous_id` (null without a chain), `traded_ms`, `pushed_ms`,
@@ -68,20 +95,16 @@ def read_books(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], str
             {_number("f[6]")} AS ask_px_1, {_number("f[7]")} AS ask_qty_1"""
         source = f"(SELECT recv_ns, {fields} AS f FROM {_lines('JSON')})"
     else:
-        keys = "E BIGINT, T BIGINT, u BIGINT, pu BIGINT, b VARCHAR[][], a VARCHAR[][]"
-        spot = "lastUpdateId BIGINT, bids VARCHAR[][], asks VARCHAR[][]"  # spot's partial depth has other names
-        both = f"STRUCT({keys}, {spot})"
-        sides = "coalesce(data.b, data.bids) AS bids, coalesce(data.a, data.asks) AS asks"
+        # Spot's partial depth has other names. A file is of one market, so that only one set of names costs anything.
+        names = _SPOT_DEPTH if market == "spot" else _USDM_DEPTH
         picked = [
-            _number(f"{side}s[{k}][{j}]") + f" AS {side}_{name}_{k}"
+            _number(f"{getattr(names, side + 's')}[{k}][{j}]") + f" AS {side}_{name}_{k}"
             for k in range(1, levels + 1)
             for side in ("bid", "ask")
             for j, name in ((1, "px"), (2, "qty"))
         ]
-        columns = f"""
-            update_id, previous_id, traded_ms, pushed_ms, len(bids) AS bid_depth, len(asks) AS ask_depth, {", ".join(picked)}"""
-        source = f"""(SELECT recv_ns, coalesce(data.u, data.lastUpdateId) AS update_id, data.pu AS previous_id,
-            data.T AS traded_ms, data.E AS pushed_ms, {sides} FROM {_lines(both)})"""
+        columns = f"{names.ids}, len({names.bids}) AS bid_depth, len({names.asks}) AS ask_depth, {', '.join(picked)}"
+        source = _lines(f"STRUCT({names.struct})")
     return _fetch(connection, f"SELECT recv_ns, {columns} FROM {source}", paths)
 
 

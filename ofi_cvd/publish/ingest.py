@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -14,15 +15,8 @@ from ofi_cvd.binance import frames
 from ofi_cvd.build import book, trades
 from ofi_cvd.config import Settings
 from ofi_cvd.errors import SpoolError
+from ofi_cvd.publish.memory import Memory, Rows
 from ofi_cvd.spool.layout import SpoolFile, parts, read_lines
-
-
-@dataclass
-class Rows:
-    """Readable rows of one logical file, and the lines that were not readable, by reason."""
-
-    frame: pl.DataFrame
-    refused: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -33,31 +27,42 @@ class Reader:
         connection: DuckDB, the parser.
         settings: which streams, how many levels.
         levels: levels of the book source that carry a weight.
+        memory: of a process that builds again and again.
     """
 
     connection: duckdb.DuckDBPyConnection
     settings: Settings
     levels: int
+    memory: Memory | None = None
 
-    def read(self, file: SpoolFile, offset: int = 0) -> Rows:
+    def read(self, file: SpoolFile, size: int, offset: int = 0) -> Rows:
         """Return the readable rows of `file` behind `offset` plain bytes.
+
+        Args:
+            file: the logical file.
+            size: its plain bytes; what a file that grows has gained since may be left out.
+            offset: a line's beginning.
 
         Raises:
             SpoolError: the file cannot be read at all, such as a damaged sealed file.
         """
         if offset:
-            return self._read_clean(file, offset)
+            return self._read_lines(file, read_lines(file, offset))
+        if self.memory is not None and file.sealed is None:
+            return self.memory.read(file, size, self._read_lines)
         try:
             return self._parse(file, parts(file))
         except SpoolError:
-            return self._read_clean(file, 0)  # a line longer than the parser takes: leave it out, count it
+            return self._read_lines(
+                file, read_lines(file)
+            )  # a line longer than the parser takes: leave it out, count it
 
-    def _read_clean(self, file: SpoolFile, offset: int) -> Rows:
+    def _read_lines(self, file: SpoolFile, lines: Iterable[bytes]) -> Rows:
         oversize = 0
         with tempfile.TemporaryDirectory(prefix="ofi-") as folder:
             copy = Path(folder) / "lines.ndjson"
             with copy.open("wb") as target:
-                for line in read_lines(file, offset):
+                for line in lines:
                     if len(line) > frames.MAX_LINE_BYTES:
                         oversize += 1
                     else:
@@ -71,7 +76,9 @@ class Reader:
             raw = frames.read_trades(self.connection, paths, file.stream)
             refusal = trades.refusal()
         else:
-            raw = frames.read_books(self.connection, paths, file.stream, self.levels)
+            raw = frames.read_books(
+                self.connection, paths, file.stream, levels=self.levels, market=self.settings.market
+            )
             refusal = book.refusal(self.levels)
         judged = raw.with_columns(refusal=refusal)
         counts = judged.filter(pl.col("refusal").is_not_null())["refusal"].value_counts()

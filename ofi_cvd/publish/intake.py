@@ -106,11 +106,11 @@ class Intake:
         self, name: str, file: SpoolFile, source: Source | None, opens: int | None, *, is_trade: bool
     ) -> list[Late]:
         pool = self.trades if is_trade else self.books
-        rows = self._reader.read(file)
+        rows = self._reader.read(file, self._sizes[name])
         frame, key = rows.frame, pl.col(pool.key)
         late: list[Late] = []
         if opens is not None and (source is None or source.size != self._sizes[name]):
-            fresh = frame if source is None else self._reader.read(file, source.size).frame
+            fresh = frame if source is None else self._reader.read(file, self._sizes[name], source.size).frame
             late = [Late(is_trade, found) for found in fresh.filter(key < opens)[pool.key].to_list()]
         first, last, recv_ns = frame.select(key.min(), key.max().alias("last"), pl.col("recv_ns").max()).row(0)
         self._sources[name] = Source(self._sizes[name], first, last, dict(rows.refused))

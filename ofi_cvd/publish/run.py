@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.queues import SimpleQueue
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 from filelock import FileLock, Timeout
 
 from ofi_cvd import __version__
 from ofi_cvd.config import Settings
-from ofi_cvd.errors import LockedError, UsageError
+from ofi_cvd.errors import LockedError, RunError, UsageError
 from ofi_cvd.publish import checkpoint as book
 from ofi_cvd.publish.checkpoint import Checkpoint, HourEntry, SymbolEntry
+from ofi_cvd.publish.memory import Memory
 from ofi_cvd.publish.slices import Window, remove_unknown_hours
 from ofi_cvd.publish.symbol import EVERYTHING, Job, SymbolBuild
 from ofi_cvd.schemas import Kind
@@ -26,6 +28,7 @@ from ofi_cvd.spool.layout import list_files, read_ledger
 
 Progress: TypeAlias = Callable[[str, int, HourEntry], None]
 _Message: TypeAlias = tuple[str, int, bytes]
+_SAVE_S: Final = 5.0
 _messages: SimpleQueue[_Message] | None = None  # of a worker process, set when it starts
 
 
@@ -36,10 +39,12 @@ class BuildReport:
     Attributes:
         hours: hours computed, by symbol.
         rows: rows published in those hours, by symbol and kind.
+        failed: symbols that could not be built, and why (only with `keep_going`).
     """
 
     hours: dict[str, int] = field(default_factory=dict)
     rows: dict[str, dict[Kind, int]] = field(default_factory=dict)
+    failed: dict[str, RunError] = field(default_factory=dict)
 
 
 def build(
@@ -51,6 +56,8 @@ def build(
     rebuild: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
+    memory: Memory | None = None,
+    keep_going: bool = False,
 ) -> BuildReport:
     """Publish everything that the spool holds and that is not published yet; safe to repeat and to interrupt.
 
@@ -62,6 +69,8 @@ def build(
         rebuild: publish again what is in the window.
         workers: processes; by default the cores there are, and none for a single symbol.
         progress: called after each hour with symbol, hour and what is known of it.
+        memory: of a process that builds again and again, in this process; it goes with `workers=1`.
+        keep_going: build the other symbols if one fails, and say so in the report; it goes with `workers=1`.
 
     Raises:
         LockedError: another build is at work on this dataset.
@@ -83,13 +92,18 @@ def build(
             )
         report = BuildReport()
         keeper = _Keeper(found, settings, report, progress)
-        count = min(workers or os.cpu_count() or 1, len(jobs))
+        count = min(workers or (os.cpu_count() or 1) + 1, len(jobs))  # one more than cores: some wait for the disk
         try:
             if count == 1:
                 ledger = read_ledger(settings.spool_dir)
                 for symbol, job in jobs.items():
                     entry = found.symbols.setdefault(symbol, SymbolEntry())
-                    SymbolBuild(job, entry, ledger, partial(keeper.note, symbol)).run()
+                    try:
+                        SymbolBuild(job, entry, ledger, partial(keeper.note, symbol), memory).run()
+                    except RunError as error:
+                        if not keep_going:
+                            raise
+                        report.failed[symbol] = error
             else:
                 _build_side_by_side(list(jobs.values()), count, keeper)
         finally:
@@ -105,6 +119,7 @@ class _Keeper:
 
     def __init__(self, found: Checkpoint, settings: Settings, report: BuildReport, progress: Progress | None) -> None:
         self._found, self._settings, self._report, self._progress = found, settings, report, progress
+        self._saved_s = -_SAVE_S
 
     @property
     def symbols(self) -> dict[str, SymbolEntry]:
@@ -116,7 +131,9 @@ class _Keeper:
         for one in hour.slices.values():
             for kind, count in one.rows.items():
                 rows[kind] = rows.get(kind, 0) + count
-        book.save(self._found, self._settings.state_dir)
+        if time.monotonic() - self._saved_s >= _SAVE_S:  # what a crash forgets is computed again, to the same bytes
+            book.save(self._found, self._settings.state_dir)
+            self._saved_s = time.monotonic()
         if self._progress:
             self._progress(symbol, hour_ms, hour)
 

@@ -21,6 +21,7 @@ from ofi_cvd.publish.checkpoint import HourEntry, SymbolEntry, write_whole
 from ofi_cvd.publish.hour import Built, after_last, close_hour, first_admitted_ms, open_holes, state_name
 from ofi_cvd.publish.ingest import Reader
 from ofi_cvd.publish.intake import Intake, Keys, Late, receipts_for
+from ofi_cvd.publish.memory import Memory
 from ofi_cvd.publish.slices import Window, metadata, publish_hour
 
 EVERYTHING = Window()
@@ -55,10 +56,18 @@ class SymbolBuild:
         entry: the symbol's part of the checkpoint; kept up to date.
         ledger: the ledger's records.
         on_hour: called after each hour that was computed.
+        memory: of a process that builds again and again.
     """
 
-    def __init__(self, job: Job, entry: SymbolEntry, ledger: Sequence[Mapping[str, object]], on_hour: OnHour) -> None:
-        self.job, self.entry, self.settings, self.on_hour = job, entry, job.settings, on_hour
+    def __init__(
+        self,
+        job: Job,
+        entry: SymbolEntry,
+        ledger: Sequence[Mapping[str, object]],
+        on_hour: OnHour,
+        memory: Memory | None = None,
+    ) -> None:
+        self.job, self.entry, self.settings, self.on_hour, self.memory = job, entry, job.settings, on_hour, memory
         self.trade_gaps = ledger_gaps(ledger, job.symbol, self.settings.trade_stream)
         self.book_gaps = ledger_gaps(ledger, job.symbol, self.settings.source)
         self._standing: int | None = None  # the hour the pools are open at
@@ -76,7 +85,7 @@ class SymbolBuild:
             # Worker processes share the cores; a thread each, and no result depends on how many.
             connection.execute("SET threads = 1; SET enable_progress_bar = false")
             self.levels = levels
-            reader = Reader(connection, self.settings, levels)
+            reader = Reader(connection, self.settings, levels, self.memory)
             self.intake = Intake(self.job.symbol, self.settings, reader, self.entry.sources)
             due = self._due_at_start()
             if not due and self.intake.is_unchanged and self.entry.hours:
