@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -91,7 +92,7 @@ def run_kills(spool: Path, kills: int, seed: int) -> Report:
         try:
             size = _size(spool)
             _wait(lambda: _size(spool) > size + 100_000)
-            _wait(lambda: _repairs_done(spool))
+            _wait(lambda: _repairs_done(spool), every_s=0.5)
         finally:
             process.terminate()
             status = process.wait(30)
@@ -118,7 +119,7 @@ def _check(spool: Path, report: Report) -> None:
         for row in map(json.loads, path.read_bytes().splitlines())
         if row["event"] == "gap" and row["stream"] == QUOTES
     ]
-    for before, after in zip(quotes, quotes[1:], strict=False):
+    for before, after in pairwise(quotes):
         if after["data"]["u"] != before["data"]["u"] + 1:
             report.holes += 1
             start_ms, end_ms = before["recv_ns"] // 1_000_000, after["recv_ns"] // 1_000_000
@@ -145,27 +146,32 @@ def _newest_ns(spool: Path) -> int:
 
 
 def _repairs_done(spool: Path) -> bool:
-    """Return whether the ledger says that as many trade ids were repaired as were found missing, and some were."""
-    missing = repaired = 0
+    """Return whether the disk has every trade id that the ledger ever called missing, and there were some.
+
+    A kill may come between a repair and the record of it: what counts is the disk.
+    """
+    gone: set[int] = set()
     for path in spool.rglob("_ledger.ndjson"):
-        for line in path.read_bytes().splitlines():
-            row = json.loads(line)
-            if row["stream"] == "aggTrade" and row["event"] in ("gap", "repaired"):
-                ids = set(range(row["expected"], row["received"]))
-                missing, repaired = (missing + len(ids), repaired) if row["event"] == "gap" else (missing, repaired + len(ids))
-    return 0 < repaired >= missing
+        rows = map(json.loads, path.read_bytes().splitlines())
+        for row in [row for row in rows if row["stream"] == "aggTrade" and row["event"] == "gap"]:
+            gone.update(range(row["expected"], row["received"]))
+    if not gone:
+        return False
+    for path in spool.rglob("BTCUSDT.aggTrade.repair.ndjson"):
+        gone.difference_update(row["data"]["a"] for row in _rows(path, Report()))
+    return not gone
 
 
 def _size(spool: Path) -> int:
     return sum(path.stat().st_size for path in spool.rglob("BTCUSDT.*.ndjson"))
 
 
-def _wait(done: Callable[[], bool]) -> None:
+def _wait(done: Callable[[], bool], every_s: float = 0.05) -> None:
     end = time.monotonic() + PATIENCE_S
     while not done():
         if time.monotonic() > end:
             raise SystemExit("expected the recorder to get on, found it stuck")
-        time.sleep(0.05)
+        time.sleep(every_s)
 
 
 @contextmanager

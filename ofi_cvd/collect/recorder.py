@@ -27,6 +27,7 @@ from ofi_cvd.collect.sealing import seal_in_background
 from ofi_cvd.collect.session import Session
 from ofi_cvd.collect.spooler import Repair, Spooler
 from ofi_cvd.collect.stats import RecorderStats
+from ofi_cvd.collect.track import Hole
 from ofi_cvd.config import Settings
 from ofi_cvd.errors import ExchangeError, LockedError, SpoolError
 
@@ -117,7 +118,7 @@ class _Recorder:
                 find_tail, settings.spool_dir, symbol, stream, settings.market, settings.dedup_lru,
                 time.time_ns() // 1_000_000,
             )  # fmt: skip
-            track.resume(tail.last, tail.last_ns, tail.recent, tail.holes)
+            track.resume(tail.last, tail.last_ns, tail.recent, [Hole(*hole, due=0.0) for hole in tail.holes])
 
     async def _tick(self) -> None:
         while True:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,6 +24,15 @@ OPEN_HOLES_MS = 48 * HOUR_MS  # what is older the venue no longer gives (PROTOCO
 Range = tuple[int, int]
 
 
+class OpenHole(NamedTuple):
+    """Ids `first..last` that nobody stored, between two receipts in ns."""
+
+    first: int
+    last: int
+    start_ns: int
+    end_ns: int
+
+
 @dataclass(frozen=True)
 class Tail:
     """The end of one stream on the disk.
@@ -31,13 +41,13 @@ class Tail:
         last: the newest id; None if there is nothing.
         last_ns: the newest receipt; 0 if there is nothing.
         recent: the newest keys, oldest first.
-        holes: trade ids missing before `last`, as inclusive ranges.
+        holes: trade ids missing before `last`.
     """
 
     last: int | None
     last_ns: int
     recent: tuple[Id, ...]
-    holes: tuple[Range, ...]
+    holes: tuple[OpenHole, ...]
 
 
 class _Receipt(msgspec.Struct):
@@ -59,75 +69,95 @@ def find_tail(root: Path, symbol: str, stream: str, market: str, keep: int, now_
         now_ms: the time, which decides how far back open holes are looked for.
     """
     files = list_files(root, symbols=[symbol], streams=[stream])
-    keys, last_ns, cut = _newest_keys([file for file in files if not file.repair], key_reader(stream, market))
+    keys, receipts, cut = _newest([file for file in files if not file.repair], key_reader(stream, market))
     if not keys:
         return Tail(None, 0, (), ())
     numbers = [key.number for key in keys]
     if stream not in ("aggTrade", "trade"):
-        return Tail(max(numbers), last_ns, tuple(key.id for key in keys[-keep:]), ())
-    seen = sorted({*numbers, *_repaired_ids(files, min(numbers))})
+        return Tail(max(numbers), max(receipts), tuple(key.id for key in keys[-keep:]), ())
     gaps, given_up = _ledger_holes(root, symbol, stream, now_ms)
+    oldest = min([min(numbers), *(gap.first for gap in gaps)])
+    seen = sorted({*numbers, *_repaired_ids(files, oldest, now_ms)})
     # Near the cut an id that came out of order may stand in the part that was not read.
-    trusted = seen[CUT_MARGIN:] if cut else seen
-    holes = _subtract(merged([*_holes(trusted), *gaps]), given_up)
-    missing = [part for hole in holes for part in _unseen(hole, seen)]
-    return Tail(seen[-1], last_ns, tuple(seen[-keep:]), tuple(missing))
+    trusted = seen[bisect_left(seen, min(numbers)) + (CUT_MARGIN if cut else 0) :]
+    when = dict(zip(numbers, receipts, strict=True))
+    found = [
+        OpenHole(before + 1, after - 1, when.get(before, min(receipts)), when.get(after, max(receipts)))
+        for before, after in pairwise(trusted)
+        if after > before + 1
+    ]
+    known = merged((gap.first, gap.last) for gap in gaps)
+    holes = [*gaps, *(part for hole in found for part in _less(hole, known))]
+    missing = [part for hole in holes for part in _less(hole, given_up)]
+    missing = [part for hole in missing for part in _less(hole, _ids_between(seen, hole.first, hole.last))]
+    return Tail(seen[-1], max(receipts), tuple(seen[-keep:]), tuple(sorted(missing)))
 
 
-def _newest_keys(files: list[SpoolFile], read: Callable[[bytes], Key]) -> tuple[list[Key], int, bool]:
-    """Return the last keys on the disk in order of receipt, the newest receipt, and whether older ones were left."""
+def _newest(files: list[SpoolFile], read: Callable[[bytes], Key]) -> tuple[list[Key], list[int], bool]:
+    """Return the last keys on the disk and their receipts, in order, and whether older ones were left."""
     keys: list[Key] = []
-    last_ns, cut = 0, False
+    receipts: list[int] = []
+    cut = False
     for file in reversed(files):
-        part: list[Key] = []
+        found: list[tuple[Key, int]] = []
         offset = max(0, plain_size(file) - TAIL_BYTES)
         for line in read_lines(file, offset):  # where it is cut, the first is part of a line and does not parse
             try:
-                part.append(read(line))
-                last_ns = max(last_ns, _RECEIPT.decode(line).recv_ns)
+                found.append((read(line), _RECEIPT.decode(line).recv_ns))
             except (msgspec.DecodeError, UnicodeDecodeError):
                 continue  # torn by a crash: its id was never seen
-        keys = part + keys
+        keys = [key for key, _ in found] + keys
+        receipts = [recv_ns for _, recv_ns in found] + receipts
         cut = offset > 0
         if cut or len(keys) >= ENOUGH_KEYS:
             break
-    return keys, last_ns, cut
+    return keys, receipts, cut
 
 
-def _ledger_holes(root: Path, symbol: str, stream: str, now_ms: int) -> tuple[list[Range], list[Range]]:
-    """Return the ranges that the ledger calls gaps and not settled, and those it gave up."""
-    ranges: dict[str, list[Range]] = {"gap": [], "repaired": [], "unrepairable": []}
+def _ledger_holes(root: Path, symbol: str, stream: str, now_ms: int) -> tuple[list[OpenHole], list[Range]]:
+    """Return what the ledger calls gaps and not settled, and the ranges it gave up."""
+    gaps: list[OpenHole] = []
+    settled: dict[str, list[Range]] = {"repaired": [], "unrepairable": []}
     for row in read_ledger(root, now_ms - OPEN_HOLES_MS):
-        kind = row.get("event")
-        if row.get("symbol") == symbol and row.get("stream") == stream and isinstance(kind, str) and kind in ranges:
-            ranges[kind] += _bounds(row)
-    given_up = merged(ranges["unrepairable"])
-    return _subtract(merged(ranges["gap"]), merged([*ranges["repaired"], *given_up])), given_up
+        kind, bounds = row.get("event"), _bounds(row)
+        if bounds is None or row.get("symbol") != symbol or row.get("stream") != stream:
+            continue
+        if kind == "gap":
+            gaps.append(OpenHole(*bounds, *(_ns(row.get(end)) for end in ("start_ms", "end_ms"))))
+        elif isinstance(kind, str) and kind in settled:
+            settled[kind].append(bounds)
+    given_up = merged(settled["unrepairable"])
+    done = merged([*settled["repaired"], *given_up])
+    open_gaps: list[OpenHole] = []
+    for gap in gaps:  # a gap may have been noted again by a later run
+        open_gaps += _less(gap, merged([*done, *((other.first, other.last) for other in open_gaps)]))
+    return open_gaps, given_up
 
 
-def _bounds(row: Mapping[str, object]) -> list[Range]:
+def _ns(ms: object) -> int:
+    return ms * 1_000_000 if isinstance(ms, int) else 0
+
+
+def _bounds(row: Mapping[str, object]) -> Range | None:
     expected, received = row.get("expected"), row.get("received")
     if isinstance(expected, int) and isinstance(received, int) and received > expected:
-        return [(expected, received - 1)]
-    return []
+        return expected, received - 1
+    return None
 
 
-def _repaired_ids(files: Iterable[SpoolFile], from_id: int) -> Iterator[int]:
+def _repaired_ids(files: Iterable[SpoolFile], from_id: int, now_ms: int) -> Iterator[int]:
+    """Yield the ids in repair files: a crash may have come between a repair and the record of it."""
     read = key_reader("aggTrade", "usdm")
-    for file in [file for file in files if file.repair][-3:]:
-        for line in read_lines(file, max(0, plain_size(file) - TAIL_BYTES)):
+    for file in files:
+        if not file.repair or file.hour_ms < now_ms - OPEN_HOLES_MS:
+            continue
+        for line in read_lines(file):
             try:
                 number = read(line).number
             except (msgspec.DecodeError, UnicodeDecodeError):
                 continue
             if number >= from_id:
                 yield number
-
-
-def _holes(ids: list[int]) -> Iterator[Range]:
-    for before, after in pairwise(ids):
-        if after > before + 1:
-            yield before + 1, after - 1
 
 
 def merged(ranges: Iterable[Range]) -> list[Range]:
@@ -141,23 +171,21 @@ def merged(ranges: Iterable[Range]) -> list[Range]:
     return out
 
 
-def _unseen(hole: Range, seen: list[int]) -> list[Range]:
-    """Return what of a range is not among the sorted ids `seen`."""
-    found = seen[bisect_left(seen, hole[0]) : bisect_right(seen, hole[1])]
-    return _subtract([hole], merged((number, number) for number in found))
+def _ids_between(ids: list[int], first: int, last: int) -> list[Range]:
+    """Return the ranges that the sorted `ids` form within `first..last`."""
+    return merged((number, number) for number in ids[bisect_left(ids, first) : bisect_right(ids, last)])
 
 
-def _subtract(ranges: list[Range], taken: list[Range]) -> list[Range]:
+def _less(hole: OpenHole, taken: list[Range]) -> list[OpenHole]:
+    """Return what is left of a hole without the sorted ranges `taken`."""
     left = []
-    for first, last in ranges:
-        for low, high in taken:
-            if high < first or low > last:
-                continue
-            if low > first:
-                left.append((first, low - 1))
-            first = high + 1  # noqa: PLW2901  # the rest of this range
-            if first > last:
-                break
-        if first <= last:
-            left.append((first, last))
+    first = hole.first
+    for low, high in taken:
+        if high < first or low > hole.last:
+            continue
+        if low > first:
+            left.append(hole._replace(first=first, last=low - 1))
+        first = high + 1
+    if first <= hole.last:
+        left.append(hole._replace(first=first))
     return left

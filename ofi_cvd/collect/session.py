@@ -19,7 +19,7 @@ from ofi_cvd.binance.keys import Key, control_kind, key_reader, stream_of, strea
 from ofi_cvd.binance.wire import stream_name
 from ofi_cvd.collect.actions import Action, Fetch, Note, Open
 from ofi_cvd.collect.backoff import ConnectBudget
-from ofi_cvd.collect.group import Group, Link, Policy
+from ofi_cvd.collect.group import Beat, Group, Link, Policy
 from ofi_cvd.collect.stats import RecorderStats
 from ofi_cvd.collect.track import Break, Hole, Track
 
@@ -130,11 +130,7 @@ class Session:
             if beat is None:
                 self._stray(link, frame)
                 continue
-            track = beat.track
-            try:
-                key: Key | None = beat.read(frame)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                key = None
+            track, key = beat.track, _key(beat, frame)
             if key is not None:
                 if beat.first is None:
                     beat.first = key.number
@@ -221,6 +217,14 @@ class Session:
             kinds = self._strays.kinds
             kinds[kind] = kinds.get(kind, 0) + 1
             self._strays.sample = self._strays.sample or frame[:SAMPLE_BYTES].decode("utf-8", "replace")
+
+
+def _key(beat: Beat, frame: bytes) -> Key | None:
+    """Return a frame's key; None if readers of the spool would reject it."""
+    try:
+        return beat.read(frame)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _tail(frame: bytes) -> bytes:

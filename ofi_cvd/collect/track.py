@@ -144,14 +144,14 @@ class Track:
         """Note that no connection carries the stream any more."""
         self._lost = True
 
-    def resume(self, last: int | None, last_ns: int, recent: Iterable[Id], holes: Iterable[tuple[int, int]]) -> None:
+    def resume(self, last: int | None, last_ns: int, recent: Iterable[Id], holes: Iterable[Hole]) -> None:
         """Continue where the spool ends: the last id, its receipt, the newest ids, holes still open."""
         self._last, self.last_ns, self._lost = last, last_ns, last_ns > 0
         for key in recent:
             self._seen[key] = None
         while len(self._seen) > self._lru:
             self._seen.popitem(last=False)
-        self.holes = [Hole(first, end, last_ns, last_ns, 0.0) for first, end in holes]
+        self.holes = list(holes)
 
     def due_holes(self, now: float) -> list[Hole]:
         """Return the holes whose grace is over and that nobody fetches yet, and mark them."""
