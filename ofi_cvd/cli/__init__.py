@@ -18,6 +18,7 @@ COMMAND_MODULES = (
     "collect",
     "compact",
     "config",
+    "demo",
     "dq",
     "exchange",
     "import_",
