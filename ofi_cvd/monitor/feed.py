@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ofi_cvd.collect.stats import RecorderStats
 from ofi_cvd.monitor.metrics import Metrics
-from ofi_cvd.quality.figures import Row
 
 TRADE_STREAMS = frozenset({"aggTrade", "trade"})
 
@@ -16,7 +16,7 @@ class RecorderFeed:
 
     Args:
         metrics: where they go.
-        silence_secs: deadline of streams that `update` is not told another of (`SILENCE_SECS`).
+        silence_secs: deadline of streams whose own is not known yet (`SILENCE_SECS`).
     """
 
     def __init__(self, metrics: Metrics, silence_secs: float) -> None:
@@ -35,7 +35,8 @@ class RecorderFeed:
             for name, q in (("latency_ms_p50", 0.5), ("latency_ms_p90", 0.9), ("latency_ms_p99", 0.99)):
                 show(name, one.latency_ms.quantile(q), **labels)
             show("stream_silence_sec", one.silence_s, **labels, kind="now")
-            deadline = (deadlines or {}).get((symbol, stream), self._silence_secs)
+            known = one.deadline_s or self._silence_secs
+            deadline = (deadlines or {}).get((symbol, stream), known)
             show("stream_silence_sec", deadline, **labels, kind="deadline")
             if stream in TRADE_STREAMS:
                 show("trade_gaps_total", one.gaps, symbol=symbol, kind="found")
@@ -63,7 +64,7 @@ def build_figures(metrics: Metrics, *, lag_s: float | None, flush_s: float | Non
     metrics.set("write_errors_total", write_errors, kind="parquet")
 
 
-def dataset_figures(metrics: Metrics, winsor: Mapping[str, Row], scene_coverage_miss: int | None) -> None:
+def dataset_figures(metrics: Metrics, winsor: Mapping[str, Mapping[str, Any]], scene_coverage_miss: int | None) -> None:
     """Take figures of the published rows: the answer of `sql/winsor.sql` by symbol, and the coverage so far."""
     for symbol, row in winsor.items():
         metrics.set("cvd_scale_median", row["scale_median"], symbol=symbol)
