@@ -46,7 +46,7 @@ def opens_complete(opening: Opening, settings: Settings, *, resets_here: bool) -
     marks = opening.marks
     if resets_here:
         return marks.trades_so_far > 0
-    return marks.cvd_complete if marks.trades_so_far else settings.cvd_reset == "never"
+    return settings.cvd_reset == "never" if marks.cvd_complete is None else marks.cvd_complete
 
 
 def with_cvd(trades: pl.LazyFrame, opening_units: int) -> pl.LazyFrame:

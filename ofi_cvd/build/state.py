@@ -95,7 +95,7 @@ class Marks:
     last_trade_ms: int | None = None
     trades_so_far: int = 0
     cvd_units: int = 0
-    cvd_complete: bool = False
+    cvd_complete: bool | None = None
     size_sum_fast: float = 0.0
     size_count_fast: float = 0.0
     size_sum_slow: float = 0.0
