@@ -85,9 +85,11 @@ class Memory:
 def run(arguments: list[str]) -> tuple[float, int]:
     """Run `ofi` and return seconds and peak bytes."""
     began = time.perf_counter()
-    with subprocess.Popen([sys.executable, "-m", "ofi_cvd", *arguments], stdout=subprocess.DEVNULL) as process:
-        with Memory(process.pid) as memory:
-            code = process.wait()
+    with (
+        subprocess.Popen([sys.executable, "-m", "ofi_cvd", *arguments], stdout=subprocess.DEVNULL) as process,
+        Memory(process.pid) as memory,
+    ):
+        code = process.wait()
     if code:
         raise SystemExit(f"ofi {arguments[0]} ended with {code}")
     return time.perf_counter() - began, memory.peak

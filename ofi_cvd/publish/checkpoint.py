@@ -5,6 +5,7 @@ It can be deleted: the next build computes it again.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ import msgspec
 from ofi_cvd.build.gaps import Hole
 from ofi_cvd.errors import PublishError, UsageError
 from ofi_cvd.schemas import Kind
+from ofi_cvd.spool.disk import fsync_folder
 
 VERSION: Final = 1
 NAME: Final = "checkpoint.json"
@@ -127,7 +129,7 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         PublishError: it cannot be written; a file that was there before is untouched.
     """
-    beside = path.with_name(f".{path.name}.tmp")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # another process may be writing the same bytes
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:
@@ -135,7 +137,10 @@ def write_whole(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+        fsync_folder(path.parent)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
         raise PublishError(
             f"{path}: could not be written ({error.strerror or error}); what was there is untouched"
         ) from None

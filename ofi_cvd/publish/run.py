@@ -189,6 +189,9 @@ def _work(job: Job, data: bytes) -> tuple[str, bytes]:
     def note(hour_ms: int, _hour: HourEntry) -> None:
         if _messages is not None:
             _messages.put((job.symbol, hour_ms, msgspec.msgpack.encode(entry)))
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():
+            raise SystemExit(1)  # whoever holds the lock next must not meet us
 
     SymbolBuild(job, entry, read_ledger(job.settings.spool_dir), note).run()
     return job.symbol, msgspec.msgpack.encode(entry)

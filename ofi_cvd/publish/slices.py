@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
@@ -16,6 +18,8 @@ from ofi_cvd.config import Settings
 from ofi_cvd.errors import PublishError
 from ofi_cvd.publish.checkpoint import HourEntry, Slice, write_whole
 from ofi_cvd.schemas import KINDS, SPEC_VERSION, Kind
+
+_ABANDONED_SECS: Final = 600
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,15 @@ def remove_unknown_hours(data_dir: Path, symbol: str, hours: Collection[int]) ->
                 path.unlink()
 
 
+def are_published(known: HourEntry, data_dir: Path, symbol: str, hour_ms: int) -> bool:
+    """Return whether the hour's rows still stand in the dataset, as slices or compacted into one part an hour."""
+    kinds = {kind for one in known.slices.values() for kind in one.rows}
+    merged = all(
+        (parts.folder_of(data_dir, symbol, kind, hour_ms) / parts.part_name(hour_ms)).is_file() for kind in kinds
+    )
+    return merged or _are_there(known.slices, data_dir, symbol)
+
+
 def _are_there(slices: Mapping[int, Slice], data_dir: Path, symbol: str) -> bool:
     """Return whether every published part still stands under its own name (compaction takes them away)."""
     return all(
@@ -138,6 +151,9 @@ def _remove_strays(data_dir: Path, symbol: str, hour_ms: int, slices: Mapping[in
         named = {parts.part_name(start) for start, one in slices.items() if kind in one.rows}
         is_whole = any(one.end_ms - start == HOUR_MS and kind in one.rows for start, one in slices.items())
         try:
+            for path in folder.glob(".*.tmp"):  # of a process that was killed
+                if time.time() - path.stat().st_mtime > _ABANDONED_SECS:
+                    path.unlink(missing_ok=True)
             for path in [path for path in folder.iterdir() if _is_of_hour(path, hour_ms)]:
                 if path != replacing and (path.name not in named or (is_whole and replacing.is_file())):
                     path.unlink()

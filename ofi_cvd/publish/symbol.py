@@ -22,7 +22,7 @@ from ofi_cvd.publish.hour import Built, after_last, close_hour, first_admitted_m
 from ofi_cvd.publish.ingest import Reader
 from ofi_cvd.publish.intake import Intake, Keys, Late, receipts_for
 from ofi_cvd.publish.memory import Memory
-from ofi_cvd.publish.slices import Window, metadata, publish_hour
+from ofi_cvd.publish.slices import Window, are_published, metadata, publish_hour
 
 EVERYTHING = Window()
 
@@ -108,8 +108,9 @@ class SymbolBuild:
         return due
 
     def _is_published(self, hour_ms: int, hour: HourEntry) -> bool:
-        """Return whether every slice that the command asks for and the hour can have is published."""
-        return all(at in hour.slices for at in self._slice_starts(hour_ms, hour))
+        """Return whether every slice that the command asks for and the hour can have is published, and still there."""
+        asked = all(at in hour.slices for at in self._slice_starts(hour_ms, hour))
+        return asked and are_published(hour, self.settings.data_dir, self.job.symbol, hour_ms)
 
     def _slice_starts(self, hour_ms: int, hour: HourEntry) -> list[int]:
         """Return the starts of the slices that the command asks for and the hour can have."""
