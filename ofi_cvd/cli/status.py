@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import typer
 
 from ofi_cvd.cli import options
 from ofi_cvd.cli.console import out, table
 from ofi_cvd.cli.times import show_time
+
+if TYPE_CHECKING:
+    from ofi_cvd.publish.status import SymbolStatus
 
 
 def register(app: typer.Typer) -> None:
@@ -39,20 +44,35 @@ def status(
         out.print_json(json.dumps({symbol: asdict(one) for symbol, one in found.items()}))
         return
     listing = table(
-        "Recorded and published", "symbol", ">MB spool", "recorded to", "published to", ">hours final/open",
-        ">unread MB", ">missing hours", ">missing ids", "lines not used",
-    )  # fmt: skip
+        "Recorded and published (UTC)", "symbol", ">MB", "recorded to", "published to", ">hours final", ">open"
+    )
     for symbol, one in found.items():
-        unused = {**one.refused, **one.objections}
         listing.add_row(
             symbol,
             f"{one.spool_bytes / 1e6:,.1f}",
-            "-" if one.recorded_to_ms is None else show_time(one.recorded_to_ms),
-            "-" if one.published_to_ms is None else show_time(one.published_to_ms),
-            f"{one.final_hours}/{one.open_hours}",
-            f"{one.unread_bytes / 1e6:,.1f}",
-            str(one.missing_hours),
-            str(one.trade_ids_missing),
-            ", ".join(f"{reason} {count}" for reason, count in unused.items()) or "-",
+            _shown(one.recorded_to_ms),
+            _shown(one.published_to_ms),
+            str(one.final_hours),
+            str(one.open_hours),
         )
     out.print(listing)
+    lacks = [f"{symbol}: {', '.join(words)}" for symbol, one in found.items() if (words := list(_lacks(one)))]
+    out.print("\n".join(lacks) or "Nothing is missing: every trade id is there, everything recorded is published.")
+
+
+def _shown(ms: int | None) -> str:
+    return "-" if ms is None else show_time(ms)[:16]
+
+
+def _lacks(one: SymbolStatus) -> Iterator[str]:
+    """Yield what a symbol lacks, in words."""
+    if not one.spool_bytes:
+        yield "nothing recorded"
+    if one.trade_ids_missing:
+        yield f"{one.trade_ids_missing:,} trade ids missing"
+    if one.missing_hours:
+        yield f"{one.missing_hours:,} hours not published"
+    if one.unread_bytes:
+        yield f"{one.unread_bytes / 1e6:,.1f} MB not built yet"
+    for reason, count in {**one.refused, **one.objections}.items():
+        yield f"{count:,} lines not used ({reason})"
