@@ -2,22 +2,25 @@
 -- grain: one row per symbol and table with rows
 -- params: $start_ms BIGINT start of the window
 --   $end_ms BIGINT end of the window, exclusive
-WITH counted AS (
-    SELECT symbol, 'prices' AS kind, count(*) AS n, count(DISTINCT agg_trade_id) AS different
-    FROM prices WHERE ts_ms >= $start_ms AND ts_ms < $end_ms GROUP BY symbol
+WITH stepped AS (  -- in order, a row that repeats the key before it; sorting is cheaper than counting distinct keys
+    SELECT symbol, 'prices' AS kind, agg_trade_id = lag(agg_trade_id) OVER (PARTITION BY symbol ORDER BY agg_trade_id) AS again
+    FROM prices WHERE ts_ms >= $start_ms AND ts_ms < $end_ms
     UNION ALL
-    SELECT symbol, 'cvd', count(*), count(DISTINCT agg_trade_id)
-    FROM cvd WHERE ts_ms >= $start_ms AND ts_ms < $end_ms GROUP BY symbol
+    SELECT symbol, 'cvd', agg_trade_id = lag(agg_trade_id) OVER (PARTITION BY symbol ORDER BY agg_trade_id)
+    FROM cvd WHERE ts_ms >= $start_ms AND ts_ms < $end_ms
     UNION ALL
-    SELECT symbol, 'ofi', count(*), count(DISTINCT ts_ms)
-    FROM ofi WHERE ts_ms >= $start_ms AND ts_ms < $end_ms GROUP BY symbol
+    SELECT symbol, 'ofi', ts_ms = lag(ts_ms) OVER (PARTITION BY symbol ORDER BY ts_ms)
+    FROM ofi WHERE ts_ms >= $start_ms AND ts_ms < $end_ms
     UNION ALL
-    SELECT symbol, 'fusion', count(*), count(DISTINCT ts_ms)
-    FROM fusion WHERE ts_ms >= $start_ms AND ts_ms < $end_ms GROUP BY symbol
+    SELECT symbol, 'fusion', ts_ms = lag(ts_ms) OVER (PARTITION BY symbol ORDER BY ts_ms)
+    FROM fusion WHERE ts_ms >= $start_ms AND ts_ms < $end_ms
     UNION ALL
-    SELECT symbol, 'events', count(*), count(DISTINCT (ts_ms, event_type, meta_json))
-    FROM events WHERE ts_ms >= $start_ms AND ts_ms < $end_ms GROUP BY symbol
+    SELECT symbol, 'events', (ts_ms, event_type, meta_json) = lag((ts_ms, event_type, meta_json)) OVER (
+        PARTITION BY symbol ORDER BY ts_ms, event_type, meta_json
+    )
+    FROM events WHERE ts_ms >= $start_ms AND ts_ms < $end_ms
 )
-SELECT symbol, kind, n, n - different AS duplicates, (n - different) / n AS duplicate_rate
-FROM counted
+SELECT symbol, kind, count(*) AS n, count(*) FILTER (again) AS duplicates, count(*) FILTER (again) / count(*) AS duplicate_rate
+FROM stepped
+GROUP BY symbol, kind
 ORDER BY symbol, kind

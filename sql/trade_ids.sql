@@ -3,16 +3,21 @@
 -- grain: one row per symbol with trades
 -- params: $start_ms BIGINT start of the window
 --   $end_ms BIGINT end of the window, exclusive
+WITH stepped AS (
+    SELECT
+        symbol,
+        ts_ms,
+        gap_before,
+        agg_trade_id - lag(agg_trade_id) OVER (PARTITION BY symbol ORDER BY agg_trade_id) AS step
+    FROM prices
+    WHERE ts_ms >= $start_ms AND ts_ms < $end_ms
+)
 SELECT
     symbol,
     count(*) FILTER (gap_before > 0) AS trade_gaps,
     sum(gap_before)::BIGINT AS trade_ids_missing,
-    (
-        max(agg_trade_id) - min(agg_trade_id) + 1 - count(DISTINCT agg_trade_id)
-        - (sum(gap_before) - arg_min(gap_before, agg_trade_id))  -- the first row's gap lies before the window
-    )::BIGINT AS ids_absent,
+    coalesce(sum(step - 1 - gap_before) FILTER (step > 0), 0)::BIGINT AS ids_absent,  -- before the first row nothing is known
     min(ts_ms) FILTER (gap_before > 0) AS first_gap_ms
-FROM prices
-WHERE ts_ms >= $start_ms AND ts_ms < $end_ms
+FROM stepped
 GROUP BY symbol
 ORDER BY symbol

@@ -33,6 +33,7 @@ def sql(
     listing: Annotated[bool, typer.Option("--list", help="show every file of sql/")] = False,
     data_dir: options.DataDir = None,
     spool_dir: options.SpoolDir = None,
+    state_dir: options.StateDir = None,
     pairs: options.Set = None,
 ) -> None:
     """Ask the dataset; views: prices, ofi, cvd, fusion, events, ledger.
@@ -46,7 +47,7 @@ def sql(
         raise UsageError("expected the name of a query (`ofi sql --list`) or a SELECT in quotes, found nothing")
     if form == "parquet" and save is None:
         raise UsageError("--format parquet: expected --out FILE, for Parquet is no text")
-    settings = options.effective(pairs, data_dir=data_dir, spool_dir=spool_dir).settings
+    settings = options.effective(pairs, data_dir=data_dir, spool_dir=spool_dir, state_dir=state_dir).settings
     from ofi_cvd.quality import adhoc  # noqa: PLC0415  # keeps `ofi --help` quick
 
     frame = adhoc.answer(query, dict(_pair(text) for text in param or []), settings)
