@@ -37,12 +37,13 @@ class Intake:
     Args:
         symbol: the symbol.
         settings: where the spool is and which two streams count.
-        reader: parses files.
+        levels: levels of the book source that carry a weight.
         sources: files as they were last read; kept up to date.
     """
 
-    def __init__(self, symbol: str, settings: Settings, reader: Reader, sources: dict[str, Source]) -> None:
-        self._reader, self._sources, self._settings = reader, sources, settings
+    def __init__(self, symbol: str, settings: Settings, levels: int, sources: dict[str, Source]) -> None:
+        self._sources, self._settings = sources, settings
+        self.reader: Reader | None = None
         streams = {settings.trade_stream, settings.source}
         files = list_files(settings.spool_dir, symbols=[symbol], streams=streams)
         self._files = {f"{file.hour_ms}/{file.name}": file for file in files}
@@ -50,7 +51,7 @@ class Intake:
         self._unread = list(self._files)
         self.keys = Keys()
         self.trades: Pool = trade_pool()
-        self.books: Pool = book_pool(reader.levels, is_ticker=settings.source == "bookTicker")
+        self.books: Pool = book_pool(levels, is_ticker=settings.source == "bookTicker")
         self.last_recv_ms = 0
 
     @property
@@ -106,11 +107,12 @@ class Intake:
         self, name: str, file: SpoolFile, source: Source | None, opens: int | None, *, is_trade: bool
     ) -> list[Late]:
         pool = self.trades if is_trade else self.books
-        rows = self._reader.read(file, self._sizes[name])
+        assert self.reader is not None  # noqa: S101  # whoever reads has opened the parser
+        rows = self.reader.read(file, self._sizes[name])
         frame, key = rows.frame, pl.col(pool.key)
         late: list[Late] = []
         if opens is not None and (source is None or source.size != self._sizes[name]):
-            fresh = frame if source is None else self._reader.read(file, self._sizes[name], source.size).frame
+            fresh = frame if source is None else self.reader.read(file, self._sizes[name], source.size).frame
             late = [Late(is_trade, found) for found in fresh.filter(key < opens)[pool.key].to_list()]
         first, last, recv_ns = frame.select(key.min(), key.max().alias("last"), pl.col("recv_ns").max()).row(0)
         self._sources[name] = Source(self._sizes[name], first, last, dict(rows.refused))

@@ -92,10 +92,17 @@ def build(
             )
         report = BuildReport()
         keeper = _Keeper(found, settings, report, progress)
+        ledger = read_ledger(settings.spool_dir)
+        jobs = {
+            symbol: job
+            for symbol, job in jobs.items()
+            if not SymbolBuild(job, found.symbols.setdefault(symbol, SymbolEntry()), ledger, _nothing).is_idle()
+        }
+        if not jobs:
+            return report
         count = min(workers or (os.cpu_count() or 1) + 1, len(jobs))  # one more than cores: some wait for the disk
         try:
             if count == 1:
-                ledger = read_ledger(settings.spool_dir)
                 for symbol, job in jobs.items():
                     entry = found.symbols.setdefault(symbol, SymbolEntry())
                     try:
@@ -176,6 +183,10 @@ def _listen(futures: set[Future[tuple[str, bytes]]], messages: SimpleQueue[_Mess
         for one in done:
             symbol, data = one.result()
             keeper.symbols[symbol] = msgspec.msgpack.decode(data, type=SymbolEntry)
+
+
+def _nothing(_hour_ms: int, _hour: HourEntry) -> None:
+    """Take note of nothing."""
 
 
 def _start_worker(messages: SimpleQueue[_Message]) -> None:

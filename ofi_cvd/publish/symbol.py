@@ -70,8 +70,14 @@ class SymbolBuild:
         self.job, self.entry, self.settings, self.on_hour, self.memory = job, entry, job.settings, on_hour, memory
         self.trade_gaps = ledger_gaps(ledger, job.symbol, self.settings.trade_stream)
         self.book_gaps = ledger_gaps(ledger, job.symbol, self.settings.source)
+        self.levels = min(self.settings.levels, depth_levels(self.settings.source) or 1)
+        self.intake = Intake(job.symbol, self.settings, self.levels, entry.sources)
         self._standing: int | None = None  # the hour the pools are open at
         self.opening = Opening()
+
+    def is_idle(self) -> bool:
+        """Return whether there is nothing to do: the spool is as it was, and what was asked for is published."""
+        return bool(self.entry.hours) and self.intake.is_unchanged and not self._due_at_start()
 
     def run(self) -> None:
         """Build every hour that is due.
@@ -80,17 +86,14 @@ class SymbolBuild:
             SpoolError: a spool file cannot be read.
             PublishError: a file cannot be written; what was published is untouched.
         """
-        levels = min(self.settings.levels, depth_levels(self.settings.source) or 1)
+        if self.is_idle():
+            return
         with duckdb.connect() as connection:
             # Worker processes share the cores; a thread each, and no result depends on how many.
             connection.execute("SET threads = 1; SET enable_progress_bar = false")
-            self.levels = levels
-            reader = Reader(connection, self.settings, levels, self.memory)
-            self.intake = Intake(self.job.symbol, self.settings, reader, self.entry.sources)
-            due = self._due_at_start()
-            if not due and self.intake.is_unchanged and self.entry.hours:
-                return
-            self.entry.due = sorted(due)
+            self.intake.reader = Reader(connection, self.settings, self.levels, self.memory)
+            self.entry.due = sorted(self._due_at_start())
+            self.entry.gaps = self._gap_texts()
             while (hour_ms := self._next_hour()) is not None:
                 self._build(hour_ms)
 
@@ -120,17 +123,18 @@ class SymbolBuild:
 
     def _touched_by_gaps(self) -> set[int]:
         """Return the known hours that a ledger gap reaches which was not known, or is known no more."""
+        spans = [[int(part) for part in text.split()[1:3]] for text in set(self._gap_texts()) ^ set(self.entry.gaps)]
+        return {
+            at for at in self.entry.hours for start, end in spans if start < at + HOUR_MS and end + self._reach_ms >= at
+        }
+
+    def _gap_texts(self) -> list[str]:
         named = (("trade", self.trade_gaps), ("book", self.book_gaps))
-        texts = [
+        return [
             f"{which} {gap.start_ms} {gap.end_ms} {gap.expected} {gap.received}"
             for which, some in named
             for gap in some
         ]
-        spans = [[int(part) for part in text.split()[1:3]] for text in set(texts) ^ set(self.entry.gaps)]
-        self.entry.gaps = texts
-        return {
-            at for at in self.entry.hours for start, end in spans if start < at + HOUR_MS and end + self._reach_ms >= at
-        }
 
     @property
     def _reach_ms(self) -> int:
