@@ -151,7 +151,7 @@ class _Labelled:
         """Return one metrics row and its threshold scan for a subset."""
         values, forward = self.values[keep], self.forward[keep]
         ic = correlation(self.value_codes[keep], self.forward_codes[keep], self.times[keep], self.horizon_s * 1000)
-        score = direction(values, forward, self.chances[keep])
+        score = direction(values, self.value_codes[keep], forward, self.chances[keep])
         means, tau = quintile_means(self.placement.quintile[keep], forward)
         top, bottom = tail_means(self.placement, keep, forward, cost_bps)
         row: dict[str, object] = {"n": len(values)}

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from ofi_cvd.analysis.arrays import Bools, Floats
+from ofi_cvd.analysis.arrays import Bools, Floats, Ints
 from ofi_cvd.analysis.folds import Fold
 
 MIN_ROWS = 30
@@ -27,31 +26,48 @@ class Direction:
     ece: float
 
 
-def direction(signal: Floats, forward: Floats, chance_up: Floats) -> Direction:
+def direction(signal: Floats, order: Ints, forward: Floats, chance_up: Floats) -> Direction:
     """Score a signal as published (large means up) against the sign of the forward return.
 
     Rows whose return is exactly zero are neither up nor down and are left out; the hit rate also leaves out signals of zero.
 
     Args:
         signal: the published signal.
+        order: its dense ranks, also those of a larger set that holds these rows.
         forward: forward returns without NaN.
         chance_up: out-of-sample probability of up, NaN where none was made.
     """
     moved = forward != 0
-    signal, up, chance_up = signal[moved], forward[moved] > 0, chance_up[moved]
+    signal, order, up, chance_up = signal[moved], order[moved], forward[moved] > 0, chance_up[moved]
     if up.size < MIN_ROWS:
         return Direction(math.nan, math.nan, math.nan, math.nan, math.nan)
     said = signal != 0
     hit_rate = float(np.mean((signal[said] > 0) == up[said])) if said.any() else math.nan
-    auc = pr_auc = math.nan
-    if up.any() and not up.all():
-        auc, pr_auc = float(roc_auc_score(up, signal)), float(average_precision_score(up, signal))
+    auc, pr_auc = ranking_quality(order, up)
     judged = ~np.isnan(chance_up)
     brier = ece = math.nan
     if np.count_nonzero(judged) >= MIN_ROWS:
-        brier = float(brier_score_loss(up[judged], chance_up[judged], pos_label=True))
+        brier = float(np.mean((up[judged] - chance_up[judged]) ** 2))
         ece = calibration_error(up[judged], chance_up[judged])
     return Direction(hit_rate, auc, pr_auc, brier, ece)
+
+
+def ranking_quality(order: Ints, up: Bools) -> tuple[float, float]:
+    """Return area under the ROC curve and average precision of dense ranks as scores; NaN where all rows are of one kind.
+
+    The definitions of scikit-learn's `roc_auc_score` and `average_precision_score`, by counting ranks instead of sorting the
+    scores once more for every slice and horizon.
+    """
+    if not up.any() or up.all():
+        return math.nan, math.nan
+    rises = np.bincount(order, weights=up)[::-1]  # from the highest score down
+    rows = np.bincount(order)[::-1]
+    rises, rows = rises[rows > 0], rows[rows > 0]
+    falls = rows - rises
+    found, taken = np.cumsum(rises), np.cumsum(rows)
+    below = falls.sum() - np.cumsum(falls)
+    auc = float(rises @ (below + falls / 2)) / float(found[-1] * falls.sum())
+    return auc, float((found / taken) @ rises) / float(found[-1])
 
 
 def calibration_error(up: Bools, chance: Floats) -> float:
