@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from ofi_cvd.backoff import ConnectBudget, backoff_delays
 from ofi_cvd.binance.endpoints import ConnectionPlan
 from ofi_cvd.binance.keys import Key
 from ofi_cvd.collect.actions import Action, Close, Note, Open
-from ofi_cvd.collect.backoff import ConnectBudget, backoff_delays
 from ofi_cvd.collect.stats import RecorderStats
 from ofi_cvd.collect.track import LONGEST_SILENCE_S, Track
 from ofi_cvd.config import Settings

@@ -70,7 +70,7 @@ class Spooler:
         self._full = False
         self._stop = threading.Event()
         self._undurable: deque[tuple[int, int]] = deque()
-        self._failures = 0
+        self._failures = self._lost_bytes = 0
         self._retry_at_ns = self._next_flush_ns = self._next_sync_ns = 0
         self._thread = threading.Thread(target=self._run, name="spooler", daemon=True)
 
@@ -105,9 +105,9 @@ class Spooler:
         """Write and fsync everything; False if the disk did not take it in time, and then say what that loses."""
         self._stop.set()
         self._thread.join(timeout_s)
-        if not self._thread.is_alive() and not self._writer.pending_bytes and not self._writer.ledger.pending:
+        if not self._thread.is_alive() and not self._lost_bytes and not self._writer.ledger.pending:
             return True
-        lost = {"bytes": self._writer.pending_bytes, "records": self._writer.ledger.pending}
+        lost = {"bytes": self._lost_bytes or self._writer.pending_bytes, "records": self._writer.ledger.pending}
         log.error("spool.lost_at_exit the disk did not take what was retained", extra=lost)
         return False
 
@@ -117,7 +117,7 @@ class Spooler:
         deadline = time.monotonic() + LAST_WRITES_S
         while not self._finish() and time.monotonic() < deadline:
             time.sleep(FIRST_RETRY_S)
-        self._writer.abandon()
+        self._lost_bytes = self._writer.abandon()
 
     def _finish(self) -> bool:
         try:

@@ -19,6 +19,7 @@ from ofi_cvd.spool.hours import list_files
 from ofi_cvd.spool.ledger import read_ledger
 from ofi_cvd.spool.reader import read_lines
 from tests.exchange.stub import StubMarket
+import itertools
 
 PATIENCE_S = 30.0
 
@@ -143,4 +144,4 @@ def book_breaks(spool: Path, symbol: str, stream: str) -> list[tuple[int, int]]:
     """Return the pairs of update ids between which a book's chain is broken on the disk."""
     books = {row["data"]["u"]: row["data"]["pu"] for row, _ in rows(spool, symbol, stream)}
     order = sorted(books)
-    return [(a, b) for a, b in zip(order, order[1:], strict=False) if books[b] != a]
+    return [(a, b) for a, b in itertools.pairwise(order) if books[b] != a]

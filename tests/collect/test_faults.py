@@ -29,7 +29,7 @@ def assert_breaks_told(spool: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", ["reset", "close"])
-async def test_a_lost_connection_is_replaced_and_its_hole_repaired(fault: str, tmp_path: Path):
+async def test_a_lost_connection_is_replaced_and_its_hole_repaired(fault: str, tmp_path: Path) -> None:
     async with Exchange(market(rate=100)) as exchange, recording(settings(exchange, tmp_path)) as run:
         await run.frames(100)
         assert exchange.inject(fault) == 2
@@ -42,7 +42,7 @@ async def test_a_lost_connection_is_replaced_and_its_hole_repaired(fault: str, t
     assert len(events(tmp_path, "connect")) == 4
 
 
-async def test_a_half_open_connection_is_found_by_its_silence(tmp_path: Path):
+async def test_a_half_open_connection_is_found_by_its_silence(tmp_path: Path) -> None:
     """Nothing tells of it but the missing data: no close, no error, not even a missing pong matters."""
     async with Exchange(market()) as exchange, recording(settings(exchange, tmp_path)) as run:
         await run.frames(150)
@@ -56,7 +56,7 @@ async def test_a_half_open_connection_is_found_by_its_silence(tmp_path: Path):
     assert {row["phase"] for row in events(tmp_path, "silent")} == {"silence"}
 
 
-async def test_one_silent_stream_is_found_although_others_flow(tmp_path: Path):
+async def test_one_silent_stream_is_found_although_others_flow(tmp_path: Path) -> None:
     """The watchdog is per stream, not per connection."""
     async with Exchange(market("BTCUSDT", "ETHUSDT")) as exchange:
         async with recording(settings(exchange, tmp_path, symbols="BTCUSDT,ETHUSDT")) as run:
@@ -71,7 +71,7 @@ async def test_one_silent_stream_is_found_although_others_flow(tmp_path: Path):
     assert not [row for row in events(tmp_path, "gap") if row["symbol"] == "ETHUSDT"]
 
 
-async def test_an_acknowledged_stream_without_data_is_reported_and_its_connection_replaced(tmp_path: Path):
+async def test_an_acknowledged_stream_without_data_is_reported_and_its_connection_replaced(tmp_path: Path) -> None:
     """A wrong route or a bogus name is acknowledged and then silent, without an error: first data has a deadline."""
     async with Exchange(market()) as exchange:
         exchange.inject("wrong-route", count=1)
@@ -82,7 +82,7 @@ async def test_an_acknowledged_stream_without_data_is_reported_and_its_connectio
     assert [row["phase"] for row in events(tmp_path, "silent")] == ["first data"]
 
 
-async def test_repeated_frames_are_stored_once(tmp_path: Path):
+async def test_repeated_frames_are_stored_once(tmp_path: Path) -> None:
     faults = [make_fault("dup", chance=0.2)]
     async with Exchange(market(), faults=faults) as exchange, recording(settings(exchange, tmp_path)) as run:
         await run.frames(200)
@@ -92,7 +92,7 @@ async def test_repeated_frames_are_stored_once(tmp_path: Path):
     assert len(books) == len(set(books))
 
 
-async def test_swapped_frames_are_no_holes(tmp_path: Path):
+async def test_swapped_frames_are_no_holes(tmp_path: Path) -> None:
     """What comes a moment late is neither a gap in the ledger nor a reason to ask REST."""
     faults = [make_fault("reorder", chance=0.2)]
     async with Exchange(market(rate=100), faults=faults) as exchange, recording(settings(exchange, tmp_path)) as run:
@@ -107,7 +107,7 @@ async def test_swapped_frames_are_no_holes(tmp_path: Path):
     assert repaired_ids(tmp_path) == []
 
 
-async def test_skipped_ids_are_fetched_into_the_repair_file(tmp_path: Path):
+async def test_skipped_ids_are_fetched_into_the_repair_file(tmp_path: Path) -> None:
     async with Exchange(market()) as exchange, recording(settings(exchange, tmp_path)) as run:
         await run.frames(50)
         exchange.inject("gap", "btcusdt@aggTrade", count=7)
@@ -125,7 +125,7 @@ async def test_skipped_ids_are_fetched_into_the_repair_file(tmp_path: Path):
     assert "E" not in row["data"]
 
 
-async def test_skipped_books_are_a_gap_and_never_invented(tmp_path: Path):
+async def test_skipped_books_are_a_gap_and_never_invented(tmp_path: Path) -> None:
     async with Exchange(market()) as exchange, recording(settings(exchange, tmp_path)) as run:
         await run.frames(50)
         exchange.inject("gap", f"btcusdt@{DEPTH}", count=3)
@@ -134,7 +134,7 @@ async def test_skipped_books_are_a_gap_and_never_invented(tmp_path: Path):
     assert_breaks_told(tmp_path)
 
 
-async def test_what_the_venue_refuses_to_give_is_unrepairable(tmp_path: Path):
+async def test_what_the_venue_refuses_to_give_is_unrepairable(tmp_path: Path) -> None:
     async with Exchange(market()) as exchange, recording(settings(exchange, tmp_path)) as run:
         await run.until(lambda stats: stats.clock_offset_ms is not None)
         await run.frames(50)
@@ -151,7 +151,7 @@ async def test_what_the_venue_refuses_to_give_is_unrepairable(tmp_path: Path):
 @pytest.mark.parametrize(
     ("fault", "value", "count"), [("rest-429", "1", 1), ("rest-500", "500", 2), ("rest-timeout", "0.3", 1)]
 )
-async def test_repair_survives_a_rest_side_in_trouble(fault: str, value: str, count: int, tmp_path: Path):
+async def test_repair_survives_a_rest_side_in_trouble(fault: str, value: str, count: int, tmp_path: Path) -> None:
     async with Exchange(market()) as exchange, recording(settings(exchange, tmp_path)) as run:
         await run.until(lambda stats: stats.clock_offset_ms is not None)
         await run.frames(50)
@@ -162,7 +162,7 @@ async def test_repair_survives_a_rest_side_in_trouble(fault: str, value: str, co
     assert_whole(tmp_path)
 
 
-async def test_garbage_is_counted_and_disturbs_nothing(tmp_path: Path):
+async def test_garbage_is_counted_and_disturbs_nothing(tmp_path: Path) -> None:
     async with Exchange(market()) as exchange, recording(settings(exchange, tmp_path)) as run:
         await run.frames(50)
         exchange.inject("garbage", count=40)
@@ -181,7 +181,7 @@ async def test_garbage_is_counted_and_disturbs_nothing(tmp_path: Path):
     }
 
 
-async def test_an_oversized_frame_ends_the_connection_and_not_the_recorder(tmp_path: Path):
+async def test_an_oversized_frame_ends_the_connection_and_not_the_recorder(tmp_path: Path) -> None:
     async with Exchange(market()) as exchange, recording(settings(exchange, tmp_path)) as run:
         await run.frames(50)
         exchange.inject("oversize", "2")
@@ -192,7 +192,7 @@ async def test_an_oversized_frame_ends_the_connection_and_not_the_recorder(tmp_p
     assert any("1009" in row["reason"] for row in events(tmp_path, "disconnect"))
 
 
-async def test_a_server_that_announces_its_end_is_left_in_time(tmp_path: Path):
+async def test_a_server_that_announces_its_end_is_left_in_time(tmp_path: Path) -> None:
     """Make before break: nothing is lost, nothing needs repair, the book has no gap."""
     async with Exchange(market(rate=100)) as exchange, recording(settings(exchange, tmp_path)) as run:
         await run.frames(100)
@@ -206,7 +206,7 @@ async def test_a_server_that_announces_its_end_is_left_in_time(tmp_path: Path):
     assert {row["reason"] for row in events(tmp_path, "rotate")} == {"serverShutdown"}
 
 
-async def test_a_slow_line_is_seen_in_the_latency_and_loses_nothing(tmp_path: Path):
+async def test_a_slow_line_is_seen_in_the_latency_and_loses_nothing(tmp_path: Path) -> None:
     async with Exchange(market(rate=100)) as exchange, recording(settings(exchange, tmp_path)) as run:
         await run.frames(100)
         exchange.inject("slow", "5000")
@@ -217,7 +217,7 @@ async def test_a_slow_line_is_seen_in_the_latency_and_loses_nothing(tmp_path: Pa
     assert_whole(tmp_path)
 
 
-async def test_the_venues_clock_is_measured(tmp_path: Path):
+async def test_the_venues_clock_is_measured(tmp_path: Path) -> None:
     faults = [make_fault("clock", "5000")]
     async with Exchange(market(), faults=faults) as exchange, recording(settings(exchange, tmp_path)) as run:
         await run.until(lambda stats: stats.clock_offset_ms is not None)
@@ -227,7 +227,7 @@ async def test_the_venues_clock_is_measured(tmp_path: Path):
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_everything_at_once(seed: int, tmp_path: Path):
+async def test_everything_at_once(seed: int, tmp_path: Path) -> None:
     faults = [
         make_fault("reset", every_s=2.3),
         make_fault("close", every_s=3.7),

@@ -11,7 +11,7 @@ from ofi_cvd.spool.reader import read_lines
 from tests.collect.rig import assert_whole, book_breaks, events, market, recording, rows, settings
 
 
-async def test_records_every_stream_verbatim(tmp_path: Path):
+async def test_records_every_stream_verbatim(tmp_path: Path) -> None:
     """What was sent is on the disk byte for byte behind the two keys, ids and chains are whole, the ledger tells."""
     async with Exchange(market("BTCUSDT", "ETHUSDT")) as exchange:
         chosen = settings(exchange, tmp_path, symbols="BTCUSDT,ETHUSDT", book_streams="depth10@100ms,bookTicker")
@@ -29,7 +29,7 @@ async def test_records_every_stream_verbatim(tmp_path: Path):
     assert run.stats.total("received") == sum(1 for file in list_files(tmp_path) for _ in read_lines(file))
 
 
-async def test_a_line_is_the_frame_with_two_keys_in_front(tmp_path: Path):
+async def test_a_line_is_the_frame_with_two_keys_in_front(tmp_path: Path) -> None:
     async with Exchange(market()) as exchange:
         async with recording(settings(exchange, tmp_path)) as run:
             await run.frames(20)

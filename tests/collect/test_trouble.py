@@ -75,15 +75,14 @@ async def test_a_queue_that_overflows_loses_nothing_in_silence(tmp_path: Path, m
         held.wait(30)
         return write(handle, data)
 
-    async with Exchange(market(rate=200)) as exchange:
-        async with recording(settings(exchange, tmp_path, queue_frames=100)) as run:
-            await run.frames(50)
-            with monkeypatch.context() as patch:
-                patch.setattr(appender.os, "write", blocked)
-                await run.until(lambda stats: stats.total("dropped") > 50)
-                held.set()
-            await run.frames(50)
-            await run.until(lambda stats: 0 < stats.total("missing") == stats.total("repaired"))
+    async with Exchange(market(rate=200)) as exchange, recording(settings(exchange, tmp_path, queue_frames=100)) as run:
+        await run.frames(50)
+        with monkeypatch.context() as patch:
+            patch.setattr(appender.os, "write", blocked)
+            await run.until(lambda stats: stats.total("dropped") > 50)
+            held.set()
+        await run.frames(50)
+        await run.until(lambda stats: 0 < stats.total("missing") == stats.total("repaired"))
     assert_whole(tmp_path)
     dropped = {
         number

@@ -1,0 +1,310 @@
+"""The session's decisions, with time as an argument: no sockets, no sleeping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ofi_cvd.backoff import BUDGET_WINDOW_S, ConnectBudget, backoff_delays
+from ofi_cvd.binance.endpoints import plan_connections, resolve
+from ofi_cvd.collect.actions import Action, Close, Fetch, Note, Open
+from ofi_cvd.collect.group import Link, Policy
+from ofi_cvd.collect.session import Session
+from ofi_cvd.collect.stats import RecorderStats
+import itertools
+
+NOON_NS = 1_760_616_000_000_000_000
+MIDNIGHT_NS = 20_378 * 86_400 * 10**9
+POLICY = Policy(first_data_s=30.0, silence_s=15.0, life_s=1000.0, connect_budget=250)
+
+
+def trade(number: int, symbol: str = "btcusdt") -> bytes:
+    return b'{"stream":"%b@aggTrade","data":{"e":"aggTrade","E":1,"a":%d,"p":"1","q":"1","T":1,"m":true}}' % (
+        symbol.encode(),
+        number,
+    )
+
+
+class World:
+    """A session and its clock."""
+
+    def __init__(self, *symbols: str, policy: Policy = POLICY, streams: tuple[str, ...] = ("aggTrade",)) -> None:
+        endpoint = resolve("http://127.0.0.1:1", "usdm")
+        self.stats = RecorderStats()
+        plans = plan_connections(endpoint, "usdm", symbols or ("BTCUSDT",), streams)
+        self.session = Session(plans, "usdm", policy, rand=lambda: 1.0, stats=self.stats)
+        self.now, self.wall_ns = 100.0, NOON_NS
+        self.stored: list[bytes] = []
+
+    def tick(self, seconds: float = 0.0) -> list[Action]:
+        self.now += seconds
+        self.wall_ns += int(seconds * 1e9)
+        self.session.tick(self.now, self.wall_ns)
+        return self.session.take()
+
+    def opened(self) -> Link:
+        """Let one connection be asked for and stand."""
+        (link,) = [action.link for action in self.tick() if isinstance(action, Open)]
+        self.session.opened(link.conn, self.now)
+        self.session.take()
+        return link
+
+    def frames(self, link: Link, *frames: bytes, room: int = 1000) -> int:
+        entries = self.session.received(link.conn, frames, self.wall_ns, self.now, room)
+        self.stored += [line for _, _, line in entries]
+        return len(entries)
+
+
+def kinds(actions: list[Action]) -> list[str]:
+    return [action.event if isinstance(action, Note) else type(action).__name__ for action in actions]
+
+
+def notes(actions: list[Action], event: str) -> list[Note]:
+    return [action for action in actions if isinstance(action, Note) and action.event == event]
+
+
+def test_waits_grow_up_to_a_cap_with_full_jitter() -> None:
+    delays = backoff_delays(lambda: 1.0, 1.0, 60.0)
+    assert [next(delays) for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    jittered = backoff_delays(iter([0.0, 0.5, 0.25]).__next__, 1.0, 60.0)
+    assert [next(jittered) for _ in range(3)] == [0.0, 1.0, 1.0]
+
+
+def test_the_budget_of_an_address_is_never_exceeded() -> None:
+    budget = ConnectBudget(3)
+    assert [budget.take(0.0), budget.take(1.0), budget.take(2.0), budget.take(3.0)] == [True, True, True, False]
+    assert budget.take(BUDGET_WINDOW_S)
+    assert not budget.take(BUDGET_WINDOW_S + 0.5)
+
+
+def test_failed_connections_are_tried_again_later_and_later_within_the_budget() -> None:
+    world = World(policy=Policy(connect_budget=20))
+    attempts: list[float] = []
+    for _ in range(30_000):  # 50 minutes
+        for action in world.tick(0.1):
+            if isinstance(action, Open):
+                attempts.append(world.now)
+                world.session.closed(action.link.conn, world.now, "refused")
+    waits = [after - before for before, after in itertools.pairwise(attempts)]
+    assert [round(wait) for wait in waits[:6]] == [1, 2, 4, 8, 16, 32]
+    for at in attempts:
+        assert sum(at <= other < at + BUDGET_WINDOW_S for other in attempts) <= 20
+
+
+def test_a_mixed_plan_opens_a_connection_for_each_route() -> None:
+    world = World(streams=("aggTrade", "depth10@100ms"))
+    links = [action.link for action in world.tick() if isinstance(action, Open)]
+    assert [link.conn for link in links] == ["m1", "p2"]
+    assert "/market/stream?streams=btcusdt@aggTrade" in links[0].url
+    assert "/public/stream?streams=btcusdt@depth10@100ms" in links[1].url
+
+
+def test_first_data_has_a_deadline_for_each_stream() -> None:
+    world = World("BTCUSDT", "ETHUSDT")
+    link = world.opened()
+    world.tick(29.0)
+    world.frames(link, trade(1))
+    assert notes(world.tick(), "silent") == []
+    actions = world.tick(1.5)
+    (silent,) = notes(actions, "silent")
+    assert (silent.symbol, silent.stream, silent.facts["phase"]) == ("ETHUSDT", "aggTrade", "first data")
+    assert "Open" in kinds(actions + world.tick(0.1))  # the replacement; the old one is kept until it delivers
+
+
+def test_a_stream_that_never_speaks_is_reported_less_and_less_often() -> None:
+    """Its connection is replaced, yet not every thirty seconds for ever: the others on it are well."""
+    world = World("BTCUSDT", "ETHUSDT")
+    links = [world.opened()]
+    number, reported = 0, 0
+    for _ in range(3600 * 2):
+        number += 1
+        for link in links:
+            world.frames(link, trade(number))
+        for action in world.tick(0.5):
+            if isinstance(action, Open):
+                world.session.opened(action.link.conn, world.now)
+                links.append(action.link)
+            elif isinstance(action, Close):
+                world.session.closed(action.conn, world.now, "replaced")
+                links = [link for link in links if link.conn != action.conn]
+            reported += isinstance(action, Note) and action.event == "silent"
+    assert 3 <= reported <= 8
+    assert len(links) <= 2
+    assert len(world.stored) == number
+
+
+@pytest.mark.parametrize(("wall_ns", "silent"), [(NOON_NS, True), (MIDNIGHT_NS, False)])
+def test_a_pause_at_midnight_is_allowed(wall_ns: int, silent: bool) -> None:
+    world = World(policy=Policy(silence_s=3.0))
+    link = world.opened()
+    for number in range(100):
+        world.tick(0.1)
+        world.frames(link, trade(number))
+    world.tick()
+    world.wall_ns = wall_ns
+    world.session.tracks["BTCUSDT", "aggTrade"]._frames = 1000.0  # a fast stream, by its own history
+    world.session.tracks["BTCUSDT", "aggTrade"]._seconds = 100.0
+    assert bool(notes(world.tick(4.0), "silent")) is silent
+
+
+def hand_over(world: World, old: Link) -> Link:
+    (new,) = [action.link for action in world.tick() if isinstance(action, Open)]
+    world.session.opened(new.conn, world.now)
+    world.session.take()
+    return new
+
+
+def test_rotation_makes_before_it_breaks() -> None:
+    """The old connection stays until the new one delivers every stream and the old one has caught up with it."""
+    world = World("BTCUSDT", "ETHUSDT", policy=Policy(life_s=10.0))
+    old = world.opened()
+    world.frames(old, trade(1), trade(1, "ethusdt"))
+    assert "Open" not in kinds(world.tick(9.0))
+    world.frames(old, trade(2), trade(2, "ethusdt"))
+    world.now += 1.5
+    new = hand_over(world, old)
+    world.frames(new, trade(4))
+    assert "Close" not in kinds(world.tick(0.1))  # ETHUSDT has not come through
+    world.frames(new, trade(3, "ethusdt"))
+    assert "Close" not in kinds(world.tick(0.1))  # the old one may still hold trade 3
+    assert world.frames(old, trade(3), trade(4)) == 1  # 4 is a repetition by now
+    actions = world.tick(0.1)
+    assert Close(old.conn, "replaced") in actions
+    (rotate,) = notes(actions, "rotate")
+    assert (rotate.conn, rotate.facts["old"], rotate.facts["reason"]) == (new.conn, old.conn, "planned")
+    assert world.stats.rotations == 1
+    world.session.closed(old.conn, world.now, "replaced")
+    assert notes(world.tick(5.0), "gap") == []
+
+
+def test_an_old_connection_that_lags_is_waited_for_only_so_long() -> None:
+    world = World()
+    old = world.opened()
+    world.frames(old, trade(1))
+    old.retire = "planned"
+    new = hand_over(world, old)
+    world.frames(new, trade(5))
+    assert "Close" not in kinds(world.tick(0.1))
+    assert "Close" not in kinds(world.tick(1.9))
+    assert "Close" in kinds(world.tick(0.2))
+
+
+def test_a_stream_that_is_merely_quiet_does_not_keep_the_old_connection() -> None:
+    world = World("BTCUSDT", "ETHUSDT", policy=Policy(first_data_s=30.0, silence_s=1000.0))
+    old = world.opened()
+    world.frames(old, trade(1), trade(1, "ethusdt"))
+    old.retire = "planned"
+    world.tick(1.0)
+    new = next(link for link in world.session._links.values() if link is not old)
+    world.session.opened(new.conn, world.now)
+    for number in range(2, 31):
+        world.frames(old, trade(number))
+        world.frames(new, trade(number))
+        assert "Close" not in kinds(world.tick(1.0))
+    world.frames(new, trade(31))
+    world.frames(old, trade(31))
+    assert "Close" in kinds(world.tick(1.5))
+
+
+def test_a_replacement_that_lacks_what_the_old_one_carries_is_dropped() -> None:
+    world = World("BTCUSDT", "ETHUSDT", policy=Policy(first_data_s=30.0, silence_s=1000.0))
+    old = world.opened()
+    world.frames(old, trade(1), trade(1, "ethusdt"))
+    old.retire = "planned"
+    new = hand_over(world, old)
+    closed: list[Close] = []
+    for number in range(2, 66):
+        world.frames(old, trade(number), trade(number, "ethusdt"))
+        world.frames(new, trade(number))
+        closed += [action for action in world.tick(1.0) if isinstance(action, Close)]
+    assert closed[0] == Close(new.conn, "not ready")
+    assert old.conn not in [action.conn for action in closed]
+
+
+@pytest.mark.parametrize(
+    "goodbye", [b'{"e":"serverShutdown","E":1}', b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}']
+)
+def test_a_server_shutdown_starts_the_replacement_at_once(goodbye: bytes) -> None:
+    world = World()
+    old = world.opened()
+    world.frames(old, trade(1), goodbye)
+    assert "Open" in kinds(world.tick())
+    assert world.stats.reconnects == 0
+
+
+def test_when_the_old_connection_dies_first_the_replacement_takes_over() -> None:
+    world = World()
+    old = world.opened()
+    world.frames(old, trade(1))
+    old.retire = "planned"
+    new = hand_over(world, old)
+    world.session.closed(old.conn, world.now, "reset")
+    assert "Open" not in kinds(world.tick(5.0))
+    assert world.frames(new, trade(2)) == 1
+
+
+def test_a_hole_is_told_then_fetched() -> None:
+    world = World()
+    link = world.opened()
+    world.frames(link, trade(1), trade(5))
+    assert notes(world.tick(0.5), "gap") == []
+    actions = world.tick(1.0)
+    (gap,) = notes(actions, "gap")
+    assert (gap.facts["expected"], gap.facts["received"], gap.facts["missing"]) == (2, 5, 3)
+    (fetch,) = [action for action in actions if isinstance(action, Fetch)]
+    assert (fetch.first, fetch.last) == (2, 4)
+
+
+def test_the_end_reports_what_is_missing_without_waiting() -> None:
+    world = World()
+    link = world.opened()
+    world.frames(link, trade(1), trade(5))
+    world.session.finish(world.wall_ns)
+    assert kinds(world.session.take()) == ["gap", "Fetch"]
+
+
+def test_without_room_frames_are_dropped_by_name() -> None:
+    world = World()
+    link = world.opened()
+    assert world.frames(link, trade(1), trade(2), trade(3), room=1) == 1
+    world.frames(link, trade(4))
+    actions = world.tick(2.0)
+    (drop,) = notes(actions, "drop")
+    assert (drop.facts["count"], drop.facts["ids"]) == (2, [[2, 3]])
+    assert notes(actions, "gap")[0].facts["missing"] == 2
+
+
+def odd_frames() -> Iterator[tuple[bytes, int]]:
+    """Yield frames off the usual path, and how many lines each should give."""
+    yield b'{"data":{"e":"aggTrade","E":1,"a":9,"p":"1","q":"1","T":1,"m":true},"stream":"btcusdt@aggTrade"}', 1
+    yield b' {"stream":"btcusdt@aggTrade","data":{"a":9,"p":"1","q":"1","T":1,"m":true}}', 1
+    yield b'{"stream":"btcusdt@aggTrade",\n"data":{"a":9,"p":"1","q":"1","T":1,"m":true}}', 1
+    yield b'{"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","E":17', 1  # cut off: stored, not seen
+    yield b'{"stream":"../../etc@aggTrade","data":{"a":9,"p":"1","q":"1","T":1,"m":true}}', 0
+    yield b'{"stream":"ethusdt@aggTrade","data":{"a":9,"p":"1","q":"1","T":1,"m":true}}', 0
+    yield b'{"result":null,"id":1}', 0
+    yield b'{"code":2,"msg":"Invalid request"}', 0
+    yield b"{not json", 0
+    yield b"\xff\xfe", 0
+    yield b"", 0
+    yield b"[]", 0
+
+
+@pytest.mark.parametrize(("frame", "lines"), list(odd_frames()))
+def test_odd_frames_do_no_harm(frame: bytes, lines: int) -> None:
+    world = World()
+    link = world.opened()
+    world.frames(link, trade(8))
+    assert world.frames(link, frame) == lines
+    assert all(line.startswith(b'{"recv_ns":') and b"\n" not in line for line in world.stored)
+    world.frames(link, trade(10))
+    seen = lines == 1 and b'"a":9' in frame
+    assert bool(notes(world.tick(5.0), "gap")) is not seen
+
+
+def test_frames_of_a_connection_that_is_gone_are_not_taken() -> None:
+    world = World()
+    link = world.opened()
+    world.session.closed(link.conn, world.now, "reset")
+    assert world.frames(link, trade(1)) == 0
