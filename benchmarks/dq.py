@@ -29,7 +29,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="ofi-dq-") as folder:
         root = Path(folder)
         publish(root, market)
-        window = ("--start", str(market.start_ms), "--end", str(market.end_ms), "--symbols", ",".join(SYMBOLS))
+        window = ("--symbols", ",".join(SYMBOLS))  # the run is what the ledger tells
         places = (
             "--data-dir",
             "ofi_cvd",
@@ -44,7 +44,9 @@ def main() -> None:
             began = time.perf_counter()
             command = [sys.executable, "-c", "from ofi_cvd.cli import main; main()", "dq", *window, *places]
             done = subprocess.run(command, cwd=root, check=False, capture_output=True, text=True)
-            print(f"{time.perf_counter() - began:.1f} s, exit {done.returncode}: {done.stdout.splitlines()[0]}")
+            print(
+                f"{time.perf_counter() - began:.1f} s, exit {done.returncode}: {(done.stdout or done.stderr).splitlines()[0]}"
+            )
 
 
 if __name__ == "__main__":

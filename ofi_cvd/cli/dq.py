@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def dq(
-    start: Annotated[str | None, typer.Option(metavar="TIME", help="start of the run, UTC or ms")] = None,
+    start: Annotated[str | None, typer.Option(metavar="TIME", help="start of the run, UTC")] = None,
     end: Annotated[str | None, typer.Option(metavar="TIME", help="end of the run, exclusive")] = None,
     symbols: options.Symbols = None,
     *,
