@@ -45,7 +45,7 @@ def main() -> None:
             command = [sys.executable, "-c", "from ofi_cvd.cli import main; main()", "dq", *window, *places]
             done = subprocess.run(command, cwd=root, check=False, capture_output=True, text=True)
             print(
-                f"{time.perf_counter() - began:.1f} s, exit {done.returncode}: {(done.stdout or done.stderr).splitlines()[0]}"
+                f"{time.perf_counter() - began:.1f} s, exit {done.returncode}: {(done.stdout or done.stderr).strip().splitlines()[0]}"
             )
 
 
