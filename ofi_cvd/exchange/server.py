@@ -40,10 +40,11 @@ class Exchange:
         connections: open sockets, WebSocket or not.
         counters: what happened, by name.
 
-    Example:
-        >>> async with Exchange(MarketSource(["BTCUSDT"], make)) as exchange:
-        ...     await record(exchange.url)
-        ...     exchange.inject("reset", "btcusdt@aggTrade")
+    In a coroutine::
+
+        async with Exchange(MarketSource(["BTCUSDT"], make)) as exchange:
+            await record(exchange.url)
+            exchange.inject("reset", "btcusdt@aggTrade")
     """
 
     def __init__(
