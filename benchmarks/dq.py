@@ -44,9 +44,8 @@ def main() -> None:
             began = time.perf_counter()
             command = [sys.executable, "-c", "from ofi_cvd.cli import main; main()", "dq", *window, *places]
             done = subprocess.run(command, cwd=root, check=False, capture_output=True, text=True)
-            print(
-                f"{time.perf_counter() - began:.1f} s, exit {done.returncode}: {(done.stdout or done.stderr).strip().splitlines()[0]}"
-            )
+            said = (done.stdout or done.stderr).strip().splitlines()[0]
+            print(f"{time.perf_counter() - began:.1f} s, exit {done.returncode}: {said}")
 
 
 if __name__ == "__main__":
