@@ -24,7 +24,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     return config
 
 
-def _present(entry: Any, pages: set[str]) -> Any:  # noqa: ANN401  # mkdocs: a page, or {title: page or list}
+def _present(entry: Any, pages: set[str]) -> Any:  # mkdocs: a page, or {title: page or list}
     if isinstance(entry, str):
         return entry if entry in pages else None
     ((title, inside),) = entry.items()
