@@ -42,7 +42,7 @@ def test_nothing_is_formatted_into_a_statement(name: str) -> None:
 
 def test_every_figure_of_the_reports_has_a_file() -> None:
     """The names that reports ask for exist."""
-    assert set(GATES + CHARTS) | {"duplicates_received", "absent_ids", "recorded_span"} == set(queries.names())
+    assert set(GATES + CHARTS) | {"duplicates_received", "absent_ids", "recorded_span"} <= set(queries.names())
 
 
 @pytest.mark.parametrize(
