@@ -1,0 +1,90 @@
+"""The pages that are written from the code are current, and every link of every page leads somewhere."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from ofi_cvd import __version__, reference
+from ofi_cvd.config import Settings
+from ofi_cvd.meanings import MEANINGS
+from ofi_cvd.schemas import TABLES
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
+)
+
+
+@pytest.mark.parametrize("path", reference.pages(ROOT), ids=lambda path: path.name)
+def test_a_generated_page_is_current(path: Path) -> None:
+    """`make docs` would change nothing."""
+    assert path.read_text("utf-8") == reference.pages(ROOT)[path], "run `make docs`"
+
+
+def test_help_between_markers_is_replaced_and_the_rest_is_kept() -> None:
+    before = f"a\n{reference.HELP_BEGINS}\nyesterday\n{reference.HELP_ENDS}\nz\n"
+    after = reference.with_help(before)
+    assert after.startswith("a\n")
+    assert after.endswith("\nz\n")
+    assert "yesterday" not in after
+    assert "Usage: ofi build [OPTIONS]" in after
+    assert reference.with_help(after) == after
+    with pytest.raises(ValueError, match="expected the lines"):
+        reference.with_help("nothing here")
+
+
+def test_every_setting_has_a_meaning_and_nothing_else_has() -> None:
+    named = [name for group in MEANINGS.values() for name in group]
+    assert sorted(named) == sorted(Settings.model_fields)
+    assert len(named) == len(set(named))
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_what_a_setting_accepts_is_said(name: str) -> None:
+    words = reference.accepts(name)
+    assert words
+    assert "string_type" not in words
+    assert "Input should" not in words
+
+
+def test_every_column_is_in_the_dictionary() -> None:
+    page = reference.data_dictionary()
+    for table in TABLES.values():
+        section = page.partition(f"\n## {table.kind}\n")[2].partition("\n## ")[0]
+        listed = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+        assert listed == [column.name for column in table.columns]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)]
+    local = [target for target in targets if target and not re.match(r"https?://", target)]
+    assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+def test_the_two_commands_come_first() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert readme.index("make demo") < readme.index("make test") < readme.index("## A first session")
+    for target in ("demo", "test", "lint", "types", "bench"):
+        assert re.search(rf"^{target}: ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+
+
+def test_constraints_are_names_and_versions_of_every_dependency() -> None:
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    assert [pin for pin in pins if not re.fullmatch(r"[a-z0-9-]+==[0-9A-Za-z.+!]+", pin)] == []
+    pinned = {pin.partition("==")[0] for pin in pins}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    names = {re.split(r"[\[<>=!~ ;]", one)[0].lower() for one in wanted}
+    assert names - {"ofi-cvd"} <= pinned
+
+
+def test_the_version_is_said_once_more_and_the_same() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["version"] == __version__
