@@ -12,12 +12,13 @@ from ofi_cvd.importing.hftbacktest import import_hftbacktest
 from ofi_cvd.publish.run import build
 
 CAPTURES = Path(__file__).parents[3] / "shared" / "data" / "derived"
-SIMULATED = ("ADAUSDT", "XRPUSDT")  # the quieter ones: fewer rows, the same cases
+SIMULATED = ("BTCUSDT", "ADAUSDT")  # what the tutorial simulates
 REAL = ("BTCUSDT", "ETHUSDT")
 
 
 def _settings(root: Path, symbols: tuple[str, ...]) -> Settings:
-    folders = {"spool_dir": root / "spool", "data_dir": root / "ofi_cvd", "state_dir": root / "state"}
+    data = root / "data"  # laid out as in the project, so that default paths work from `root`
+    folders = {"spool_dir": data / "spool", "data_dir": data / "ofi_cvd", "state_dir": data / "state"}
     options = {"symbols": symbols, "artifacts_dir": root / "artifacts", **folders}
     return load(options, environ={}, toml=root / "none.toml").settings
 

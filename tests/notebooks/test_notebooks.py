@@ -1,9 +1,12 @@
-"""The notebooks: they run, they draw, and they hold neither outputs nor formulas."""
+"""The notebooks: they run, they draw, and they hold neither outputs nor formulas. And the tutorial's first chart."""
 
 from __future__ import annotations
 
 import ast
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -13,6 +16,7 @@ from nbclient import NotebookClient
 from ofi_cvd.config import Settings
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
+TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial.md"
 NAMES = ("01_first_look", "02_quality", "03_price_impact", "04_signals")
 CHARTS = {"01_first_look": 1, "02_quality": 5, "03_price_impact": 3, "04_signals": 6}
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -101,3 +105,13 @@ def test_it_runs_on_real_data(name: str, real: Settings, tmp_path: Path) -> None
     drawn = charts(run(name, real, tmp_path))
     assert drawn
     assert any(chart["data"] for chart in drawn)
+
+
+def test_the_first_chart(simulated: Settings) -> None:
+    """From the folder that holds `data/`, the block runs as it stands and leaves a page with the scenes in it."""
+    (block,) = re.findall(r"^```python\n(.*?)^```", TUTORIAL.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    root = simulated.data_dir.parents[1]
+    subprocess.run([sys.executable, "-c", block], cwd=root, check=True)
+    page = (root / "first_chart.html").read_text("utf-8")
+    assert all(f'"name":"{scene}"' in page for scene in ("A_H", "A_L"))
+    assert "<script src=" not in page
