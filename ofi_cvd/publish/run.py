@@ -28,6 +28,7 @@ from ofi_cvd.spool.layout import list_files, read_ledger
 
 Progress: TypeAlias = Callable[[str, int, HourEntry], None]
 _Message: TypeAlias = tuple[str, int, bytes]
+_LOCK_S: Final = 5.0  # a compaction holds the lock for moments
 _SAVE_S: Final = 5.0
 _messages: SimpleQueue[_Message] | None = None  # of a worker process, set when it starts
 
@@ -209,7 +210,7 @@ def _work(job: Job, data: bytes) -> tuple[str, bytes]:
 
 
 def _lock(settings: Settings) -> FileLock:
-    lock = FileLock(settings.state_dir / "build.lock", timeout=0)
+    lock = FileLock(settings.state_dir / "build.lock", timeout=_LOCK_S)
     try:
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         lock.acquire()

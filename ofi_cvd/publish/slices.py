@@ -103,11 +103,17 @@ def remove_unknown_hours(data_dir: Path, symbol: str, hours: Collection[int]) ->
 
 def are_published(known: HourEntry, data_dir: Path, symbol: str, hour_ms: int) -> bool:
     """Return whether the hour's rows still stand in the dataset, as slices or compacted into one part an hour."""
+    return _are_there(known.slices, data_dir, symbol) or is_compacted(known, data_dir, symbol, hour_ms)
+
+
+def is_compacted(known: HourEntry, data_dir: Path, symbol: str, hour_ms: int) -> bool:
+    """Return whether the hour's slices have become one part, which only a whole hour may replace."""
+    if known.slice_secs * 1000 == HOUR_MS or not known.slices or _are_there(known.slices, data_dir, symbol):
+        return False
     kinds = {kind for one in known.slices.values() for kind in one.rows}
-    merged = all(
+    return all(
         (parts.folder_of(data_dir, symbol, kind, hour_ms) / parts.part_name(hour_ms)).is_file() for kind in kinds
     )
-    return merged or _are_there(known.slices, data_dir, symbol)
 
 
 def _are_there(slices: Mapping[int, Slice], data_dir: Path, symbol: str) -> bool:

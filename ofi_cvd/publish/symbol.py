@@ -22,7 +22,7 @@ from ofi_cvd.publish.hour import Built, after_last, close_hour, first_admitted_m
 from ofi_cvd.publish.ingest import Reader
 from ofi_cvd.publish.intake import Intake, Keys, Late, receipts_for
 from ofi_cvd.publish.memory import Memory
-from ofi_cvd.publish.slices import Window, are_published, metadata, publish_hour
+from ofi_cvd.publish.slices import Window, are_published, is_compacted, metadata, publish_hour
 
 EVERYTHING = Window()
 
@@ -263,6 +263,8 @@ class SymbolBuild:
         final = horizon_ms > hour.end_ms and hour.last_event_ms >= hour.end_ms
         known_until_ms = hour.end_ms if final else min(hour.end_ms, horizon_ms if self.job.live else hour.last_event_ms)
         slice_secs = known.slice_secs if known.slices and not self.job.rebuild else self.job.slice_secs
+        if is_compacted(known, settings.data_dir, hour.symbol, hour.start_ms):
+            slice_secs = 3600
         entry = HourEntry(
             slice_secs=slice_secs,
             final=final,
