@@ -143,7 +143,7 @@ class Settings(BaseSettings):
     retain_mb: Annotated[int, Field(ge=1, le=1_000_000)] = 256  # kept in memory while the disk refuses writes
     max_frame_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
     connect_budget: Annotated[int, Field(ge=1, le=300)] = 250  # attempts in five minutes for this address
-    seal_after_secs: Annotated[int, Field(ge=0, le=86_400)] = 600  # rest of an hour before its files are sealed; 0: never
+    seal_after_secs: Annotated[int, Field(ge=0, le=86_400)] = 600  # 0: never
     metrics_addr: Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$|^off$")] = "127.0.0.1:9108"
     # Slices
     parquet_rotate_sec: Annotated[int, Field(ge=1, le=3600)] = 60
