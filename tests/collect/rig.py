@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,7 +20,6 @@ from ofi_cvd.spool.hours import list_files
 from ofi_cvd.spool.ledger import read_ledger
 from ofi_cvd.spool.reader import read_lines
 from tests.exchange.stub import StubMarket
-import itertools
 
 PATIENCE_S = 30.0
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
+import itertools
 import ssl
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,7 +22,6 @@ from websockets.uri import parse_uri
 
 from ofi_cvd.collect.link import FrameConnection, ending, open_link
 from ofi_cvd.errors import InputError
-import itertools
 
 MAX_SIZE = 1000
 
@@ -143,15 +143,15 @@ async def test_a_certificate_of_nobody_is_refused(tmp_path: Path) -> None:
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .sign(key, hashes.SHA256())
     )
     pem = tmp_path / "self.pem"

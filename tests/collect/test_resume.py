@@ -96,7 +96,7 @@ async def test_downtime_is_repaired_from_the_last_stored_id(tmp_path: Path) -> N
             await run.frames(60)
         stored = len(assert_whole(tmp_path))
         before = exchange.emitted["BTCUSDT"].last
-        while exchange.emitted["BTCUSDT"].last < before + 50:
+        while exchange.emitted["BTCUSDT"].last < before + 50:  # noqa: ASYNC110  # the market goes on by itself
             await asyncio.sleep(0.02)
         async with recording(chosen) as run:
             await run.frames(60)

@@ -19,7 +19,7 @@ async def test_hours_that_are_over_are_sealed_and_the_open_one_is_left(tmp_path:
             writer.append("BTCUSDT", "aggTrade", recv_ns, splice(recv_ns, "m1", b'{"stream":"btcusdt@aggTrade"}'))
     sealing = asyncio.create_task(seal_in_background(tmp_path, 60))
     async with asyncio.timeout(30):
-        while not [row for row in read_ledger(tmp_path) if row["event"] == "seal"] or list_files(tmp_path)[0].plain:
+        while not [row for row in read_ledger(tmp_path) if row["event"] == "seal"] or list_files(tmp_path)[0].plain:  # noqa: ASYNC110  # another process seals
             await asyncio.sleep(0.05)
     sealing.cancel()
     await asyncio.gather(sealing, return_exceptions=True)

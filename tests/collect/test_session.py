@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +13,6 @@ from ofi_cvd.collect.actions import Action, Close, Fetch, Note, Open
 from ofi_cvd.collect.group import Link, Policy
 from ofi_cvd.collect.session import Session
 from ofi_cvd.collect.stats import RecorderStats
-import itertools
 
 NOON_NS = 1_760_616_000_000_000_000
 MIDNIGHT_NS = 20_378 * 86_400 * 10**9

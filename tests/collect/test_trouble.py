@@ -96,9 +96,11 @@ async def test_a_queue_that_overflows_loses_nothing_in_silence(tmp_path: Path, m
 
 async def test_a_burst_is_stored_whole(tmp_path: Path) -> None:
     """2,000 trades and 3,000 quotes a second, five times what was ever reported."""
-    async with Exchange(FloodSource(["BTCUSDT"], 5000.0)) as exchange:
-        async with recording(settings(exchange, tmp_path, book_streams="bookTicker")) as run:
-            await run.frames(25_000)
+    async with (
+        Exchange(FloodSource(["BTCUSDT"], 5000.0)) as exchange,
+        recording(settings(exchange, tmp_path, book_streams="bookTicker")) as run,
+    ):
+        await run.frames(25_000)
     ids = assert_whole(tmp_path)
     assert len(ids) >= 9_000
     assert run.stats.total("dropped") == 0
