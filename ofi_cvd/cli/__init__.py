@@ -21,6 +21,7 @@ COMMAND_MODULES = (
     "demo",
     "dq",
     "exchange",
+    "harvest",
     "import_",
     "seal",
     "simulate",

@@ -1,0 +1,62 @@
+"""`ofi harvest`: the one-click run."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from ofi_cvd.cli import options
+from ofi_cvd.cli.console import out
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(harvest)
+
+
+def harvest(
+    endpoint: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="binance, or an exchange such as http://127.0.0.1:9443", show_default=False),
+    ] = None,
+    run_hours: Annotated[
+        float | None, typer.Option(metavar="HOURS", help="length of the run", show_default=False)
+    ] = None,
+    symbols: options.Symbols = None,
+    *,
+    new: Annotated[bool, typer.Option("--new", help="start another run, even if the last one is not over")] = False,
+    spool_dir: options.SpoolDir = None,
+    data_dir: options.DataDir = None,
+    state_dir: options.StateDir = None,
+    artifacts_dir: options.ArtifactsDir = None,
+    pairs: options.Set = None,
+    as_json: options.Json = False,
+) -> None:
+    """Record, build, check and report for RUN_HOURS; exit 0 if every gate passed, 1 if one failed.
+
+    Started again before the run is over, it continues the same run.
+
+    Example: ofi harvest --symbols BTCUSDT,ETHUSDT --run-hours 24
+    """
+    settings = options.effective(
+        pairs,
+        endpoint=endpoint,
+        run_hours=run_hours,
+        symbols=symbols,
+        spool_dir=spool_dir,
+        data_dir=data_dir,
+        state_dir=state_dir,
+        artifacts_dir=artifacts_dir,
+    ).settings
+    from ofi_cvd.harvest.ending import show_summary  # noqa: PLC0415  # keeps `ofi --help` quick
+    from ofi_cvd.harvest.foreground import run_harvest  # noqa: PLC0415  # keeps `ofi --help` quick
+
+    outcome = run_harvest(settings, new=new)
+    text = outcome.summary.read_text("utf-8")
+    if as_json:
+        out.print(text, markup=False, end="", soft_wrap=True)
+    else:
+        show_summary(json.loads(text), outcome.summary, out)
+    raise typer.Exit(0 if outcome.passed else 1)

@@ -1,0 +1,59 @@
+"""The summary of a run on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ofi_cvd.cli.console import table
+from ofi_cvd.cli.times import show_time
+
+
+def show_summary(summary: Mapping[str, Any], path: Path, console: Console) -> None:
+    """Print what `run_summary_*.json` says; the hashes stay in the file."""
+    run, gates = summary["run"], summary["gates"]
+    failed = [gate["name"] for gate in gates if not gate["passed"]]
+    span = f"{show_time(run['start_ms'])} to {show_time(run['end_ms'])} UTC"
+    verdict = f"FAIL: {', '.join(failed)}" if failed else f"PASS: all {len(gates)} gates"
+    shortened = (
+        "" if run["complete"] else f" (planned until {show_time(run['planned_end_ms'])}; the same command continues)"
+    )
+    style = "bold red" if failed else "bold green"
+    console.print(f"{verdict}; {span}{shortened}", style=style, markup=False, soft_wrap=True)
+    for note in summary["notes"]:
+        console.print(note, markup=False, soft_wrap=True)
+    listing = table("Gates", "gate", "", "detail")
+    for gate in gates:
+        colour = None if gate["passed"] else "red"
+        listing.add_row(gate["name"], "pass" if gate["passed"] else "FAIL", gate["detail"], style=colour)
+    console.print(listing, markup=False)
+    console.print(_symbols(summary["symbols"]), markup=False)
+    parts = summary["parts"]
+    for line in (
+        f"parameters {summary['params_fingerprint']}",
+        f"{parts['count']:,} parts, {parts['bytes'] / 1e6:,.1f} MB; their SHA-256 are in {path}",
+        f"next: {summary['analyse']}",
+    ):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _symbols(symbols: Mapping[str, Any]) -> Any:
+    first: Mapping[str, Any] = next(iter(symbols.values()))
+    kinds, scenes = list(first["rows"]), list(first["scenario_2x2"])
+    listing = table("Symbols", "symbol", *(f">{kind}" for kind in kinds), ">gaps", ">missing", ">breaks", ">p50 ms",
+                    ">p99 ms", *(f">{scene}" for scene in scenes))  # fmt: skip
+    for symbol, told in symbols.items():
+        latency = told["latency_ms"]
+        listing.add_row(
+            symbol, *(f"{told['rows'][kind]:,}" for kind in kinds), str(told["trade_gaps"]), str(told["trade_ids_missing"]),
+            str(told["book_breaks"]), _ms(latency["p50_corrected"]), _ms(latency["p99_corrected"]),
+            *(f"{told['scenario_2x2'][scene]:,}" for scene in scenes),
+        )  # fmt: skip
+    return listing
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

@@ -1,0 +1,131 @@
+"""A run in the foreground: its lock, log, metrics, panel and signals, and the way from verdict to result."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Self
+
+from rich.live import Live
+
+from ofi_cvd.binance.endpoints import resolve
+from ofi_cvd.cli.console import err
+from ofi_cvd.collect.panel import REFRESH_S, wants_panel
+from ofi_cvd.config import Settings
+from ofi_cvd.errors import OfiCvdError, UsageError
+from ofi_cvd.harvest import run as runs
+from ofi_cvd.harvest.logbook import Logbook, log_path, stderr_unless
+from ofi_cvd.harvest.panel import panel
+from ofi_cvd.harvest.parent import Harvest, facts_of, harvest_lock
+from ofi_cvd.harvest.watch import Watch
+from ofi_cvd.monitor.server import MetricsServer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: whether every gate passed, and where its summary is."""
+
+    passed: bool
+    summary: Path
+
+
+def run_harvest(settings: Settings, *, new: bool = False) -> Outcome:
+    """Run to the end of the window, or until SIGINT or SIGTERM (Windows: also Ctrl-Break).
+
+    Args:
+        settings: everything.
+        new: start another run, even if one is not over.
+
+    Raises:
+        UsageError: settings that cannot work, or that are not those of the unfinished run.
+        LockedError: another harvest is at work on the dataset.
+        RunError: the reports could not be written, or there was nothing to judge.
+    """
+    resolve(settings.endpoint, settings.market)
+    with harvest_lock(settings):
+        now_ms = time.time_ns() // 1_000_000
+        found = None if new else runs.load(settings.state_dir)
+        run = runs.begin_or_continue(found, settings, now_ms, new=new)
+        runs.save(run, settings.state_dir)
+        watch = Watch(run, settings)
+        with _logging(settings, run) as book, MetricsServer(watch.metrics, settings.metrics_addr) as server:
+            log.info("harvest.began" if run.starts == 1 else "harvest.continued", extra=facts_of(run))
+            if server.port:
+                address = f"{settings.metrics_addr.rpartition(':')[0]}:{server.port}"
+                log.info("harvest.metrics", extra={"url": f"http://{address}/metrics"})
+            try:
+                return _run(settings, run, watch, book)
+            except OfiCvdError as error:
+                log.error("harvest.failed", extra={"reason": str(error)})  # noqa: TRY400  # a sentence, not a trace
+                raise
+
+
+def _run(settings: Settings, run: runs.Run, watch: Watch, book: Logbook) -> Outcome:
+    with _Panel(watch, book) as drawing:
+        harvest = Harvest(settings, run, watch, book, drawing.draw)
+        with _stopping(harvest):
+            passed = harvest.work()
+    if watch.final is None:
+        raise UsageError("expected a verdict, found none")
+    return Outcome(passed, Path(watch.final.paths[-1]))
+
+
+class _Panel:
+    """Draws about once a second where a person is looking; nothing elsewhere."""
+
+    def __init__(self, watch: Watch, book: Logbook) -> None:
+        self._watch, self._book, self._drawn_s = watch, book, 0.0
+        self._live = Live(console=err, auto_refresh=False, redirect_stdout=False) if wants_panel(err) else None
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def draw(self) -> None:
+        if self._live is not None and time.monotonic() - self._drawn_s >= REFRESH_S:
+            self._drawn_s = time.monotonic()
+            self._live.update(panel(self._watch, self._book.recent, time.time_ns() // 1_000_000), refresh=True)
+
+
+@contextlib.contextmanager
+def _logging(settings: Settings, run: runs.Run) -> Iterator[Logbook]:
+    book = Logbook(log_path(settings.artifacts_dir, run), stderr_unless(panel=wants_panel(err)))
+    root = logging.getLogger()
+    root.addHandler(book)
+    logging.getLogger("ofi_cvd").setLevel(logging.INFO)
+    try:
+        yield book
+    finally:
+        root.removeHandler(book)
+        book.close()
+
+
+@contextlib.contextmanager
+def _stopping(harvest: Harvest) -> Iterator[None]:
+    """Let the first signal end the run in order, and a second one at once."""
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        if harvest.stop:
+            raise KeyboardInterrupt
+        harvest.stop = True
+
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), ask) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)

@@ -1,0 +1,72 @@
+"""The log file of a run: lines of this process and of its children, a line an event (SPEC 13)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections import deque
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TextIO
+
+from ofi_cvd.harvest.run import Run
+from ofi_cvd.logs import FactsFormatter
+
+RECENT: Final = 8
+
+
+def log_path(artifacts_dir: Path, run: Run) -> Path:
+    """Return where the log of a run is."""
+    return artifacts_dir / "run_logs" / f"harvest_{run.stamp}.log"
+
+
+class Logbook(logging.Handler):
+    """Appends lines to the file, flushed one by one; a disk that refuses costs lines, not the run.
+
+    Args:
+        path: the file; it is appended to.
+        echo: where each line goes too, if anywhere.
+
+    Attributes:
+        recent: the last warnings and errors, for the panel.
+    """
+
+    def __init__(self, path: Path, echo: TextIO | None) -> None:
+        super().__init__()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self._echo = path, echo
+        self._file = path.open("a", encoding="utf-8", newline="\n")
+        self.recent: deque[str] = deque(maxlen=RECENT)
+        self.setFormatter(FactsFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line of this process."""
+        self.line(record.levelno, self.format(record))
+
+    def line(self, level: int, text: str) -> None:
+        """Write a line as it is."""
+        if level >= logging.WARNING:
+            self.recent.append(text.splitlines()[0])
+        with contextlib.suppress(OSError, ValueError):
+            self._file.write(text + "\n")
+            self._file.flush()
+        if self._echo is not None:
+            with contextlib.suppress(OSError, ValueError):
+                print(text, file=self._echo, flush=True)
+
+    def close(self) -> None:
+        """Close the file."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        super().close()
+
+
+def stderr_unless(panel: bool) -> TextIO | None:
+    """Return where lines are echoed: nowhere while a panel is drawn."""
+    return None if panel else sys.stderr
+
+
+def clock(ms: int) -> str:
+    """Return a UTC time for a log fact."""
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"

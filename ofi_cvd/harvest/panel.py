@@ -1,0 +1,63 @@
+"""What a run looks like on a terminal: per symbol rate, latency, last slice, scenario, gaps; gates so far; alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from ofi_cvd.cli.console import table
+from ofi_cvd.collect.stats import StreamStats
+from ofi_cvd.harvest.watch import Watch
+
+
+def panel(watch: Watch, recent: Iterable[str], now_ms: int) -> Group:
+    """Return the panel for what is known at `now_ms`."""
+    run = watch.run
+    listing = table("", "symbol", ">trades/s", ">books/s", ">p50 ms", ">p99 ms", ">last slice", "scenario", ">gaps",
+                    ">missing", ">breaks", ">dropped")  # fmt: skip
+    for symbol in run.symbols:
+        trades = watch.stats.streams.get((symbol, watch.settings.trade_stream), StreamStats())
+        books = [one for (owner, _), one in watch.stats.streams.items() if owner == symbol and one is not trades]
+        p50, p99 = trades.latency_ms.quantile(0.5), trades.latency_ms.quantile(0.99)
+        listing.add_row(
+            symbol, f"{trades.rate:.1f}", f"{sum(one.rate for one in books):.1f}", _number(p50), _number(p99),
+            _time(watch.published_to.get(symbol)), watch.scenario.get(symbol) or "-", str(trades.gaps),
+            str(max(0, trades.missing - trades.repaired)), str(sum(one.breaks for one in books)),
+            str(trades.dropped + sum(one.dropped for one in books)),
+        )  # fmt: skip
+    lines: list[RenderableType] = [Text(_headline(watch, now_ms), style="bold"), listing, _gates(watch)]
+    for name, labels in watch.alerts.firing():
+        where = " ".join(value for label, value in labels if label != "kind")
+        lines.append(Text(f"ALERT {name} {where}", style="bold red"))
+    lines += [Text(line, style="dim", overflow="ellipsis", no_wrap=True) for line in recent]
+    return Group(*lines)
+
+
+def _headline(watch: Watch, now_ms: int) -> str:
+    run = watch.run
+    done = min(1.0, max(0.0, (now_ms - run.start_ms) / (run.end_ms - run.start_ms)))
+    span = f"{_time(run.start_ms)} to {_time(run.end_ms)} UTC"
+    return (
+        f"harvest {run.stamp}  {span}  {done:.1%}  connections {watch.stats.connections}  "
+        f"reconnects {watch.stats.reconnects}  behind {watch.lag_s(now_ms):.0f} s"
+    )
+
+
+def _gates(watch: Watch) -> Text:
+    if not watch.gates:
+        return Text("gates so far: not judged yet", style="dim")
+    text = Text(f"gates so far ({watch.run_tag}): ")
+    for name, passed in watch.gates.items():
+        text.append(f"{name} " if passed else f"{name.upper()} ", style="green" if passed else "red")
+    return text
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
+
+
+def _time(ms: int | None) -> str:
+    return "-" if not ms else f"{datetime.fromtimestamp(ms // 1000, UTC):%m-%d %H:%M:%S}"
