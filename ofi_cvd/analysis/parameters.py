@@ -54,7 +54,7 @@ class Parameters:
     price: Price = "mid"
     cost_bps: float | None = None
     folds: int = 5
-    max_rows: int = 200_000
+    max_rows: int = 100_000
     seed: int = 0
     controls: int = 5
     impact: bool = False

@@ -43,7 +43,7 @@ def analyze(
     ] = None,
     impact: Annotated[bool, typer.Option("--impact", help="also regress price changes on order flow")] = False,
     folds: Annotated[int, typer.Option(help="stretches of the walk-forward split")] = 5,
-    max_rows: Annotated[int, typer.Option(help="rows judged per symbol and signal; more are thinned evenly")] = 200_000,
+    max_rows: Annotated[int, typer.Option(help="rows judged per symbol and signal; more are thinned evenly")] = 100_000,
     controls: Annotated[int, typer.Option(help="random times per event")] = 5,
     seed: Annotated[int, typer.Option(help="of random times and shuffles")] = 0,
     name: Annotated[
