@@ -1,0 +1,25 @@
+"""What every test shares: which of them want the machine for themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+# Recorders, exchanges and senders that must keep up with real time: beside another test they would measure that test.
+EXCLUSIVE = {
+    "collect/test_kill.py",
+    "collect/test_process.py",
+    "collect/test_rotation.py",
+    "collect/test_trouble.py",
+    "demo/test_demo.py",
+    "exchange/test_flood.py",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark them, so that `-m exclusive` and `-m "not exclusive"` share the suite out."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).as_posix() in EXCLUSIVE:
+            item.add_marker(pytest.mark.exclusive)
