@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 from ofi_cvd.cli.console import table
 from ofi_cvd.cli.times import show_time
@@ -30,7 +31,8 @@ def show_summary(summary: Mapping[str, Any], path: Path, console: Console) -> No
         colour = None if gate["passed"] else "red"
         listing.add_row(gate["name"], "pass" if gate["passed"] else "FAIL", gate["detail"], style=colour)
     console.print(listing, markup=False)
-    console.print(_symbols(summary["symbols"]), markup=False)
+    console.print(_rows(summary["symbols"]), markup=False)
+    console.print(_quality(summary["symbols"]), markup=False)
     parts = summary["parts"]
     for line in (
         f"parameters {summary['params_fingerprint']}",
@@ -40,18 +42,24 @@ def show_summary(summary: Mapping[str, Any], path: Path, console: Console) -> No
         console.print(line, markup=False, soft_wrap=True)
 
 
-def _symbols(symbols: Mapping[str, Any]) -> Any:
-    first: Mapping[str, Any] = next(iter(symbols.values()))
-    kinds, scenes = list(first["rows"]), list(first["scenario_2x2"])
-    listing = table("Symbols", "symbol", *(f">{kind}" for kind in kinds), ">gaps", ">missing", ">breaks", ">p50 ms",
-                    ">p99 ms", *(f">{scene}" for scene in scenes))  # fmt: skip
+def _rows(symbols: Mapping[str, Any]) -> Table:
+    kinds = list(next(iter(symbols.values()))["rows"])
+    listing = table("Rows", "symbol", *(f">{kind}" for kind in kinds), ">p50 ms", ">p99 ms")
     for symbol, told in symbols.items():
         latency = told["latency_ms"]
-        listing.add_row(
-            symbol, *(f"{told['rows'][kind]:,}" for kind in kinds), str(told["trade_gaps"]), str(told["trade_ids_missing"]),
-            str(told["book_breaks"]), _ms(latency["p50_corrected"]), _ms(latency["p99_corrected"]),
-            *(f"{told['scenario_2x2'][scene]:,}" for scene in scenes),
-        )  # fmt: skip
+        figures = [_ms(latency["p50_corrected"]), _ms(latency["p99_corrected"])]
+        listing.add_row(symbol, *(f"{told['rows'][kind]:,}" for kind in kinds), *figures)
+    return listing
+
+
+def _quality(symbols: Mapping[str, Any]) -> Table:
+    scenes = list(next(iter(symbols.values()))["scenario_2x2"])
+    listing = table(
+        "Gaps and coverage", "symbol", ">gaps", ">ids missing", ">breaks", *(f">{scene}" for scene in scenes)
+    )
+    for symbol, told in symbols.items():
+        gaps = [str(told[name]) for name in ("trade_gaps", "trade_ids_missing", "book_breaks")]
+        listing.add_row(symbol, *gaps, *(f"{told['scenario_2x2'][scene]:,}" for scene in scenes))
     return listing
 
 

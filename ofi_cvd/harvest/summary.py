@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import polars as pl
+
 from ofi_cvd import __version__
 from ofi_cvd.config import Settings
 from ofi_cvd.harvest.run import Run
-from ofi_cvd.parts import current_parts
+from ofi_cvd.parts import Part, current_parts
 from ofi_cvd.quality.report import Report, encode, write_text
 from ofi_cvd.schemas import SPEC_VERSION
 
@@ -76,13 +78,20 @@ def summarise(report: Report, run: Run, settings: Settings, reports: Iterable[Pa
 
 def published_parts(data_dir: Path, symbols: Iterable[str], start_ms: int, end_ms: int) -> Document:
     """Return every published part of the window with its SHA-256; paths are relative to the dataset."""
-    parts = current_parts(data_dir, symbols=set(symbols), start_ms=start_ms, end_ms=end_ms)
+    listed = current_parts(data_dir, symbols=set(symbols), start_ms=start_ms, end_ms=end_ms)
+    parts = [part for part in listed if part.start_ms >= start_ms or _end_ms(part) > start_ms]
     files = []
     for part in parts:
         with part.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         files.append({"path": part.path.relative_to(data_dir).as_posix(), "bytes": part.size, "sha256": digest})
     return {"count": len(files), "bytes": sum(part.size for part in parts), "files": files}
+
+
+def _end_ms(part: Part) -> int:
+    """Return the end of a part that began before the run: an hour that was merged, or a slice of another run."""
+    seconds = pl.read_parquet_metadata(part.path).get("slice_secs", "3600")
+    return part.start_ms + int(seconds) * 1000
 
 
 def analysis_command(settings: Settings, symbols: Iterable[str], start_ms: int, end_ms: int) -> str:
