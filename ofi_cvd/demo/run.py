@@ -16,7 +16,7 @@ from ofi_cvd.cli.console import table
 from ofi_cvd.demo.folder import Act, fresh_folder
 from ofi_cvd.demo.live import LiveFacts, log_path, record_through_a_kill
 from ofi_cvd.demo.proof import book_gaps_s
-from ofi_cvd.demo.show import show_tables, traded_window
+from ofi_cvd.demo.show import flow_explains, show_tables, traded_window
 from ofi_cvd.errors import RunError
 from ofi_cvd.exchange.market import simulate_spool
 from ofi_cvd.exchange.market.simulate import DEFAULT_START_MS
@@ -130,11 +130,13 @@ def _show_proof(facts: LiveFacts, console: Console) -> None:
 
 def _captured(captures: list[Path], root: Path, console: Console) -> None:
     act = Act.below(root, "capture", symbols=_CAPTURED, trade_stream="trade", book_streams=("bookTicker",))
-    _title(console, "3. The real exchange: eight minutes of BTCUSDT and ETHUSDT across midnight, imported and built")
+    _title(console, "3. The real exchange: eight minutes of BTCUSDT and ETHUSDT across midnight")
     report = import_hftbacktest(captures, act.settings.spool_dir)
     build(act.settings)
     _say(console, f"imported {report.added.total():,} of {report.lines:,} lines of {len(captures)} files\n")
-    show_tables(act.settings, traded_window(act.settings), console, scenarios=False)
+    window = traded_window(act.settings)
+    show_tables(act.settings, window, console, scenarios=False)
+    _say(console, flow_explains(act.settings, window))
 
 
 def _farewell(act: Act, root: Path, console: Console) -> None:
@@ -171,7 +173,7 @@ def _shell(path: Path) -> str:
 
 
 def _title(console: Console, text: str) -> None:
-    console.print(f"\n{text}", style="bold", markup=False)
+    console.print(f"\n{text}", style="bold", markup=False, soft_wrap=True)
 
 
 def _say(console: Console, text: str) -> None:

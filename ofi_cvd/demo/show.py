@@ -27,6 +27,14 @@ def show_tables(settings: Settings, window: Window, console: Console, *, scenari
         _show_lines(dataset, window, console)
 
 
+def flow_explains(settings: Settings, window: Window) -> str:
+    """Return in a sentence how much of each symbol's price changes its order flow explains."""
+    with open_dataset(settings.data_dir) as dataset:
+        fits = _ask(dataset, "flow_explains_price", {"start_ms": window.start_ms, "end_ms": window.end_ms})
+    shares = [f"{row['r2']:.0%} of {row['symbol']}'s" for row in fits.iter_rows(named=True) if row["r2"] is not None]
+    return f"order flow explains {' and '.join(shares)} one-second mid changes (R2)" if shares else ""
+
+
 def traded_window(settings: Settings) -> Window:
     """Return the whole seconds between the first and the last trade of a dataset."""
     with open_dataset(settings.data_dir) as dataset:
