@@ -65,6 +65,8 @@ def run(plan: Plan, console: Console) -> None:
     captures = sorted(path for name in _CAPTURED for path in (plan.captures / "raw").glob(f"{name.lower()}_*.gz"))
     if captures:
         _captured(captures, root, console)
+    else:
+        _say(console, f"\n3. Left out: no captures of the real exchange in {plan.captures}")
     _farewell(simulated, root, console)
     _say(console, f"\nDone in {time.monotonic() - began:.0f} s.")
 
