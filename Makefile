@@ -13,7 +13,7 @@
 PYTHON = python3
 VENV = .venv
 BIN = $(VENV)/bin
-INSTALL = $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+INSTALL = $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet -c constraints.txt
 SETUP = pyproject.toml constraints.txt
 
 .PHONY: demo test lint types bench docs clean
