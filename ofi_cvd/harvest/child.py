@@ -67,6 +67,11 @@ class Channel:
         self._sender.join(_LAST_S)
         sys.exit(status)
 
+    @property
+    def waiting(self) -> int:
+        """Messages not sent yet."""
+        return self._queue.qsize()
+
     def send(self, message: Message) -> None:
         """Queue a message; dropped if the parent has not listened for long."""
         try:
