@@ -185,7 +185,6 @@ class Session:
             stats.rate, self._counts[pair] = (stats.received - self._counts[pair]) / elapsed, stats.received
             stats.silence_s = max(0.0, (wall_ns - track.last_ns) / 1e9) if track.last_ns else None
             stats.deadline_s = track.silence_limit(self._policy.silence_s)
-            stats.silence_limit_s = track.silence_limit(self._policy.silence_s)
             stats.latency_ms.turn(now)
 
     def _note(self, event: str, track: Track, facts: dict[str, object]) -> None:

@@ -62,7 +62,6 @@ class StreamStats:
         breaks: holes of a book stream.
         silence_s: seconds since the last frame; None before the first.
         deadline_s: after how many silent seconds the stream is suspect; None before the first second.
-        silence_limit_s: what that must not exceed; slow streams are granted more.
         rate: frames a second over the last tick of about a second.
         latency_ms: receipt minus the venue's push time, by our clock (may be negative).
     """
@@ -78,7 +77,6 @@ class StreamStats:
     unrepairable: int = 0
     breaks: int = 0
     silence_s: float | None = None
-    silence_limit_s: float = 0.0
     deadline_s: float | None = None
     rate: float = 0.0
     latency_ms: Quantiles = field(default_factory=Quantiles)
