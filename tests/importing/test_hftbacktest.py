@@ -282,6 +282,7 @@ def test_a_truncated_gzip_gives_its_whole_lines_and_says_so(tmp_path: Path, cut:
     [(b"", "found an empty file"), (b"\x1f\x8b\x08garbage" * 9, "expected whole gzip data"),
      (bytes(range(256)) * 40, "found no message"), (b"a,b,c\n1,2,3\n", "found no message in 2 lines"),
      (gzip.compress(b""), "found no message in 0 lines")],
+    ids=["empty", "garbage after a gzip head", "every byte", "a table", "an empty gzip"],
 )  # fmt: skip
 def test_a_file_that_is_no_capture_is_named(tmp_path: Path, data: bytes, sentence: str) -> None:
     path = tmp_path / "a.gz"
