@@ -149,7 +149,12 @@ class Session:
         return entries
 
     def finish(self, wall_ns: int) -> None:
-        """Report everything that is known to be missing, without waiting for what might still arrive."""
+        """Report everything that is known to be missing, without waiting for what might still arrive.
+
+        Repairs that were under way are asked for once more: whoever carried them out has been stopped.
+        """
+        for track in self.tracks.values():
+            track.retry(0, track.newest, 0.0)
         self._report_holes(math.inf)
         self.report_drops(wall_ns)
 

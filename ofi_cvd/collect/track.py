@@ -100,6 +100,11 @@ class Track:
         self._frames = self._seconds = 0.0
         self._counted, self._counted_at = 0, 0.0
 
+    @property
+    def newest(self) -> int:
+        """The newest id; 0 before the first."""
+        return self._last or 0
+
     def accept(self, key: Key, recv_ns: int, now: float) -> bool:
         """Take one frame's key; False if this id was seen before, on whatever connection: an exact repetition."""
         seen = self._seen
