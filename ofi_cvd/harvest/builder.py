@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Final
 
@@ -69,19 +69,21 @@ class Builder:
     def work(self) -> None:
         """Build now and after every slice until asked to stop."""
         stop, again = False, iter(AGAIN_S)
+        self.round(self._settings.symbols)
         while not stop:
-            self.round()
             left_s = self._next_s() - self._clock()
             if self._due():
                 left_s = min(left_s, next(again, left_s))
             else:
                 again = iter(AGAIN_S)
             stop = self._wait(max(0.05, left_s))
+            if not stop and (due := self._due()):
+                self.round(due)
 
-    def round(self) -> None:
-        """Publish what is due, with three tries; tell the parent how it went."""
+    def round(self, symbols: Sequence[str]) -> None:
+        """Publish what is complete of some symbols, with three tries; tell the parent how it went."""
         began = time.monotonic()
-        failed = self._build(self._due(), live=True)
+        failed = self._build(symbols, live=True)
         self._memory.turn()
         self._send(Built(dict(self.published_to), time.monotonic() - began, self._write_errors, failed))
         self._figures()
@@ -91,7 +93,7 @@ class Builder:
         self._memory = Memory()
         began = time.monotonic()
         for _ in range(LAST_TRIES):
-            failed = self._build(list(self._settings.symbols), live=False)
+            failed = self._build(self._settings.symbols, live=False)
             if not failed:
                 break
         self._send(Built(dict(self.published_to), time.monotonic() - began, self._write_errors, failed, final=True))
@@ -103,11 +105,13 @@ class Builder:
         return ((self._clock() - wait_s) // slice_s + 1) * slice_s + wait_s
 
     def _due(self) -> list[str]:
-        """Return the symbols without the last slice that can be complete."""
+        """Return the symbols without the last slice of the run that can be complete."""
         end_ms = round((self._next_s() - self._settings.grace_secs - FLUSH_S) * 1000) - self._run.slice_ms
+        if end_ms <= self._run.start_ms:
+            return []
         return [symbol for symbol in self._settings.symbols if self.published_to.get(symbol, 0) < end_ms]
 
-    def _build(self, symbols: list[str], *, live: bool) -> dict[str, str]:
+    def _build(self, symbols: Sequence[str], *, live: bool) -> dict[str, str]:
         """Build the symbols that the spool has; return those that failed at the third try, and why."""
         symbols = sorted({file.symbol for file in list_files(self._settings.spool_dir, symbols=symbols)})
         failed: dict[str, OfiCvdError] = {}
@@ -124,7 +128,7 @@ class Builder:
             log.error("harvest.slice_due", extra={"symbol": symbol, "reason": str(error)})
         return {symbol: str(error) for symbol, error in failed.items()}
 
-    def _once(self, symbols: list[str], *, live: bool) -> dict[str, OfiCvdError]:
+    def _once(self, symbols: Sequence[str], *, live: bool) -> dict[str, OfiCvdError]:
         settings = self._settings.model_copy(update={"symbols": tuple(symbols)})
         try:
             report = build(

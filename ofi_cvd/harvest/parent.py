@@ -150,7 +150,7 @@ class Harvest:
 
     def _tend(self, now_s: float) -> None:
         for child in self._kept:
-            if child.tend(now_s):
+            while child.tend(now_s):  # a second look starts it again, if that is for now
                 self._note_end(child, now_s)
         self._reporter.kill_if_hung(now_s)
         if self._reporter.has_ended() and self._task is not None:

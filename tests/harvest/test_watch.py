@@ -1,0 +1,126 @@
+"""What the parent knows: metrics across restarts of a child, alerts, the panel, the log."""
+
+from __future__ import annotations
+
+import io
+import logging
+import pickle
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ofi_cvd.collect.stats import RecorderStats
+from ofi_cvd.config import Settings
+from ofi_cvd.harvest.logbook import Logbook, log_path
+from ofi_cvd.harvest.messages import Built, Counted, Dataset, Judged
+from ofi_cvd.harvest.panel import panel
+from ofi_cvd.harvest.run import Run
+from ofi_cvd.harvest.watch import Watch
+
+START_MS = 1_767_614_400_000
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+
+
+@pytest.fixture
+def watch() -> Watch:
+    settings = Settings(symbols=SYMBOLS)
+    run = Run(
+        start_ms=START_MS, end_ms=START_MS + 3_600_000, slice_ms=60_000, symbols=SYMBOLS,
+        params_fingerprint=settings.fingerprint(),
+    )  # fmt: skip
+    return Watch(run, settings)
+
+
+def values(watch: Watch) -> dict[tuple[str, ...], float]:
+    samples = watch.metrics.samples()
+    return {(sample.name, *(value for _, value in sample.labels)): sample.value for sample in samples}
+
+
+def counted(**changes: object) -> Counted:
+    stats = RecorderStats(connections=2, reconnects=1, clock_offset_ms=-3.0)
+    trades = stats.stream("BTCUSDT", "aggTrade")
+    trades.received, trades.rate, trades.silence_s, trades.deadline_s = 100, 12.5, 0.25, 15.0
+    trades.gaps, trades.missing, trades.repaired = 1, 7, 5
+    for ms in range(100):
+        trades.latency_ms.add(ms)
+    for name, value in changes.items():
+        setattr(trades, name, value)
+    return Counted(pickle.dumps(stats))
+
+
+def test_a_builder_s_errors_add_up_over_its_lives(watch: Watch) -> None:
+    for errors in (0, 2, 3, 0, 1):
+        watch.built(Built({}, 1.0, errors))
+    watch.tick(START_MS, 0.0)
+    assert values(watch)["write_errors_total", "parquet"] == 4
+
+
+def test_the_lag_grows_until_the_last_symbol_is_published(watch: Watch) -> None:
+    watch.built(Built({"BTCUSDT": START_MS + 60_000}, 1.5, 0))
+    watch.tick(START_MS + 70_000, 0.0)
+    assert values(watch)["build_lag_sec",] == 70
+    watch.built(Built(dict.fromkeys(SYMBOLS, START_MS + 60_000), 1.5, 0))
+    watch.tick(START_MS + 70_000, 1.0)
+    assert (values(watch)["build_lag_sec",], values(watch)["parquet_flush_sec", "slice"]) == (10, 1.5)
+
+
+def test_everything_is_built_only_if_nothing_failed(watch: Watch) -> None:
+    watch.built(Built({}, 1.0, 0, {"BTCUSDT": "no room"}, final=True))
+    assert not watch.is_final
+    watch.built(Built({}, 1.0, 0, final=True))
+    assert watch.is_final
+
+
+def test_alerts_come_from_what_was_told(watch: Watch) -> None:
+    watch.counted(counted())
+    watch.dataset(Dataset({}, 0, {}))
+    assert watch.tick(START_MS, 0.0) == []
+    watch.counted(counted(silence_s=16.0))
+    watch.dataset(Dataset({}, 3, {}))
+    began = {alert.rule.name for alert in watch.tick(START_MS, 5.0)}
+    assert began == {"OfiStreamSilent", "OfiCoverageMissing"}
+    watch.counted(counted())
+    assert {(alert.rule.name, alert.fired) for alert in watch.tick(START_MS, 10.0)} == {("OfiStreamSilent", False)}
+
+
+def test_the_panel_shows_what_is_known(watch: Watch) -> None:
+    shown = io.StringIO()
+    console = Console(file=shown, width=140)
+    console.print(panel(watch, [], START_MS))
+    watch.counted(counted())
+    watch.built(Built({"BTCUSDT": START_MS + 60_000}, 1.5, 0))
+    watch.dataset(Dataset({}, 1, {"BTCUSDT": "A_H", "ETHUSDT": None}))
+    watch.judged(Judged("check", 0, {"latency": True, "signals": False}, "failed_gates"))
+    watch.tick(START_MS + 1_800_000, 0.0)
+    console.print(panel(watch, ["a warning"], START_MS + 1_800_000))
+    first, _, second = shown.getvalue().partition("gates so far: not judged yet")
+    assert "harvest 20260105_1200  01-05 12:00:00 to 01-05 13:00:00 UTC  0.0%" in first
+    assert "50.0%  connections 2  reconnects 1  behind 1800 s" in second
+    row = next(line.split() for line in second.splitlines() if "BTCUSDT" in line)
+    assert row == ["BTCUSDT", "12.5", "0.0", "49", "98", "01-05", "12:01:00", "A_H", "1", "2", "0", "0"]
+    assert "gates so far (failed_gates): latency SIGNALS" in second
+    assert "ALERT OfiCoverageMissing" in second
+    assert "a warning" in second
+
+
+def test_the_log_is_appended_to_and_keeps_the_last_warnings(watch: Watch, tmp_path: Path) -> None:
+    path = log_path(tmp_path, watch.run)
+    assert path == tmp_path / "run_logs" / "harvest_20260105_1200.log"
+    for _ in range(2):
+        book = Logbook(path, None)
+        book.handle(
+            logging.makeLogRecord(
+                {"levelno": logging.INFO, "levelname": "INFO", "msg": "harvest.began", "symbols": "A,B"}
+            )
+        )
+        book.line(logging.WARNING, "a child's warning\nwith a trace")
+        book.close()
+        book.line(logging.WARNING, "too late, and no fault")
+    lines = path.read_text("utf-8").splitlines()
+    assert [line.partition("Z ")[2] or line for line in lines] == 2 * [
+        "INFO harvest.began symbols=A,B",
+        "a child's warning",
+        "with a trace",
+    ]
+    assert list(book.recent) == ["a child's warning", "too late, and no fault"]
