@@ -53,7 +53,6 @@ class HourEntry(msgspec.Struct):
         final: nothing but late or repaired rows can change it (SPEC 10).
         next_trade_id, next_update_id: the ids that the next hour begins with; None before the first row.
         state, state_digest: file and SHA-256 of the state that opens the next hour.
-        known_until_ms: up to where its rows are known.
         objections: rows not admitted, by reason.
         holes: unrepaired holes in the trade ids, by the hour of the id before them.
     """
@@ -65,7 +64,6 @@ class HourEntry(msgspec.Struct):
     next_update_id: int | None = None
     state: str = ""
     state_digest: str = ""
-    known_until_ms: int = 0
     objections: dict[str, int] = {}
     holes: list[Hole] = []
 
@@ -79,6 +77,8 @@ class SymbolEntry(msgspec.Struct):
         gaps: the ledger gaps the hours were built with, as `stream start end expected received`.
         due: hours that must be computed again.
         last_recv_ms: latest receipt read.
+        last_event_ms: latest event known, of either stream; -1 before the first.
+        done: whether everything that was read is in an hour; false where a build was interrupted.
     """
 
     hours: dict[int, HourEntry] = {}
@@ -86,6 +86,8 @@ class SymbolEntry(msgspec.Struct):
     gaps: list[str] = []
     due: list[int] = []
     last_recv_ms: int = 0
+    last_event_ms: int = -1
+    done: bool = False
 
 
 class Checkpoint(msgspec.Struct):

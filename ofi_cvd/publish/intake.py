@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import polars as pl
 
 from ofi_cvd.build.hour import HOUR_MS
 from ofi_cvd.config import Settings
+from ofi_cvd.errors import SpoolError
 from ofi_cvd.publish.checkpoint import Source
 from ofi_cvd.publish.ingest import Reader
 from ofi_cvd.publish.pool import Pool, book_pool, trade_pool
-from ofi_cvd.spool.layout import SpoolFile, list_files, plain_size
+from ofi_cvd.spool.layout import SpoolFile, hour_dir, line_start, list_files, plain_size
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,10 @@ class Keys:
 
 @dataclass(frozen=True)
 class Late:
-    """A row that was not there when its hour was built, by the id of its stream."""
+    """Rows that were not there when their hours were built, by the ids of their stream."""
 
     is_trade: bool
-    key: int
+    keys: pl.Series
 
 
 class Intake:
@@ -39,10 +40,18 @@ class Intake:
         settings: where the spool is and which two streams count.
         levels: levels of the book source that carry a weight.
         sources: files as they were last read; kept up to date.
+        on_late: told of rows never read before that lie in hours built already.
     """
 
-    def __init__(self, symbol: str, settings: Settings, levels: int, sources: dict[str, Source]) -> None:
-        self._sources, self._settings = sources, settings
+    def __init__(
+        self,
+        symbol: str,
+        settings: Settings,
+        levels: int,
+        sources: dict[str, Source],
+        on_late: Callable[[Late], None],
+    ) -> None:
+        self._sources, self._settings, self._on_late = sources, settings, on_late
         self.reader: Reader | None = None
         streams = {settings.trade_stream, settings.source}
         files = list_files(settings.spool_dir, symbols=[symbol], streams=streams)
@@ -50,6 +59,7 @@ class Intake:
         self._sizes = {name: plain_size(file) for name, file in self._files.items()}
         self._unread = list(self._files)
         self.keys = Keys()
+        self.built = Keys()  # the ids that the hours built so far end with
         self.trades: Pool = trade_pool()
         self.books: Pool = book_pool(levels, is_ticker=settings.source == "bookTicker")
         self.last_recv_ms = 0
@@ -70,6 +80,12 @@ class Intake:
         """The receipt hour of the next file to read."""
         return min((self._files[name].hour_ms for name in self._unread), default=None)
 
+    @property
+    def last_receipt_hour_ms(self) -> int:
+        """The latest receipt hour of the files that were read."""
+        unread = set(self._unread)
+        return max((file.hour_ms for name, file in self._files.items() if name not in unread), default=0)
+
     def open_at(self, keys: Keys, *, goes_on: bool) -> None:
         """Stand before the hour that begins with `keys`; `goes_on` if it follows the one the pools stood at."""
         if not goes_on:
@@ -80,13 +96,28 @@ class Intake:
         self.trades.drop_before(keys.trade)
         self.books.drop_before(keys.update)
 
-    def read_through(self, receipt_hour_ms: int, until: Keys) -> list[Late]:
-        """Read what is not read yet: receipts up to an hour, and later files known to hold ids below `until`.
+    def check_there(self, until: Keys) -> None:
+        """Refuse to build an hour again that files were used for which are gone: rows would vanish.
 
-        Returns:
-            rows never read before that lie before the open hour.
+        Raises:
+            SpoolError: such a file.
         """
-        late: list[Late] = []
+        for name, source in self._sources.items():
+            opens, ends = (self.keys.trade, until.trade) if self._is_trade(name) else (self.keys.update, until.update)
+            if name in self._files or ends is None or source.first_key is None or source.last_key is None:
+                continue
+            if source.first_key < ends and (opens is None or source.last_key >= opens):
+                hour_ms, _, file = name.partition("/")
+                raise SpoolError(
+                    f"{hour_dir(self._settings.spool_dir, int(hour_ms)) / file}: expected the file that a published hour "
+                    f"was built from, found none; the hour cannot be built again without it and stays as it is"
+                )
+
+    def _is_trade(self, name: str) -> bool:
+        return f".{self._settings.trade_stream}." in name
+
+    def read_through(self, receipt_hour_ms: int, until: Keys) -> None:
+        """Read what is not read yet: receipts up to an hour, and later files known to hold ids below `until`."""
         for name in list(self._unread):
             file, source = self._files[name], self._sources.get(name)
             is_trade = file.stream == self._settings.trade_stream
@@ -99,26 +130,25 @@ class Intake:
                 source is not None and source.first_key is not None and ends is not None and source.first_key < ends
             )
             if file.hour_ms <= receipt_hour_ms or holds_earlier:
-                late += self._read(name, file, source, opens, is_trade=is_trade)
+                self._read(name, file, source, opens, is_trade=is_trade)
                 self._unread.remove(name)
-        return late
 
-    def _read(
-        self, name: str, file: SpoolFile, source: Source | None, opens: int | None, *, is_trade: bool
-    ) -> list[Late]:
+    def _read(self, name: str, file: SpoolFile, source: Source | None, opens: int | None, *, is_trade: bool) -> None:
         pool = self.trades if is_trade else self.books
         assert self.reader is not None  # noqa: S101  # whoever reads has opened the parser
         rows = self.reader.read(file, self._sizes[name])
         frame, key = rows.frame, pl.col(pool.key)
-        late: list[Late] = []
-        if opens is not None and (source is None or source.size != self._sizes[name]):
-            fresh = frame if source is None else self.reader.read(file, self._sizes[name], source.size).frame
-            late = [Late(is_trade, found) for found in fresh.filter(key < opens)[pool.key].to_list()]
+        built = self.built.trade if is_trade else self.built.update
+        if built is not None and (source is None or source.size != self._sizes[name]):
+            known = 0 if source is None else line_start(file, source.size)
+            fresh = self.reader.read(file, self._sizes[name], known).frame if known else frame
+            late = fresh.filter(key < built)[pool.key]
+            if not late.is_empty():
+                self._on_late(Late(is_trade, late))
         first, last, recv_ns = frame.select(key.min(), key.max().alias("last"), pl.col("recv_ns").max()).row(0)
         self._sources[name] = Source(self._sizes[name], first, last, dict(rows.refused))
         self.last_recv_ms = max(self.last_recv_ms, (recv_ns or 0) // 1_000_000)
         pool.add(frame if opens is None else frame.filter(key >= opens))
-        return late
 
     def seen_ids(self) -> tuple[int, int]:
         """Return the first and last trade id read from any file; (0, -1) before the first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -193,6 +194,15 @@ def _nothing(_hour_ms: int, _hour: HourEntry) -> None:
 def _start_worker(messages: SimpleQueue[_Message]) -> None:
     global _messages  # noqa: PLW0603  # a worker process has one queue for its life
     _messages = messages
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """End this process at once when the one that holds the lock is gone: the next build must not meet us."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(job: Job, data: bytes) -> tuple[str, bytes]:
@@ -201,9 +211,6 @@ def _work(job: Job, data: bytes) -> tuple[str, bytes]:
     def note(hour_ms: int, _hour: HourEntry) -> None:
         if _messages is not None:
             _messages.put((job.symbol, hour_ms, msgspec.msgpack.encode(entry)))
-        parent = multiprocessing.parent_process()
-        if parent is not None and not parent.is_alive():
-            raise SystemExit(1)  # whoever holds the lock next must not meet us
 
     SymbolBuild(job, entry, read_ledger(job.settings.spool_dir), note).run()
     return job.symbol, msgspec.msgpack.encode(entry)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import polars as pl
 
@@ -18,8 +16,6 @@ from ofi_cvd.config import Settings
 from ofi_cvd.errors import PublishError
 from ofi_cvd.publish.checkpoint import HourEntry, Slice, write_whole
 from ofi_cvd.schemas import KINDS, SPEC_VERSION, Kind
-
-_ABANDONED_SECS: Final = 600
 
 
 @dataclass(frozen=True)
@@ -60,20 +56,18 @@ def publish_hour(
     known: HourEntry,
     facts: Mapping[str, str],
 ) -> dict[int, Slice]:
-    """Publish the slices of an hour that begin at `starts`; return them all, published now or before.
+    """Publish the slices of an hour that begin at `starts`, and those published before; return them all.
 
-    A slice whose rows are what is published already is left alone. Parts of the hour that belong to no slice (an
-    earlier, finer cutting, or rows that are gone) are removed last.
+    A slice whose part holds these very bytes is left alone. Parts of the hour that belong to no slice (an earlier,
+    finer cutting, or rows that are gone) are removed last.
 
     Raises:
         PublishError: a file cannot be written.
     """
     step = slice_secs * 1000
-    intact = known.slice_secs == slice_secs and _are_there(known.slices, data_dir, symbol)
-    slices = dict(known.slices) if intact else {}
-    for start in starts:
+    slices: dict[int, Slice] = {}
+    for start in sorted({*starts, *_covering(known.slices, range(hour_ms, hour_ms + HOUR_MS, step), step)}):
         fresh = Slice(start + step)
-        before = slices.get(start)
         for kind, table in tables.items():
             rows = (
                 table
@@ -84,12 +78,16 @@ def publish_hour(
                 continue
             data = _parquet(rows, facts)
             fresh.rows[kind], fresh.digests[kind] = rows.height, hashlib.sha256(data).hexdigest()
-            if before is None or before.digests.get(kind) != fresh.digests[kind]:
-                _put(parts.folder_of(data_dir, symbol, kind, start), start, data, is_hour=step == HOUR_MS)
+            _put(parts.folder_of(data_dir, symbol, kind, start), start, data, is_hour=step == HOUR_MS)
         slices[start] = fresh
     if slices:
         _remove_strays(data_dir, symbol, hour_ms, slices)
     return slices
+
+
+def _covering(published: Mapping[int, Slice], starts: Sequence[int], step: int) -> list[int]:
+    """Return the starts of slices that share an instant with a published one: rows once published are kept current."""
+    return [at for at in starts if any(at < one.end_ms and start < at + step for start, one in published.items())]
 
 
 def remove_unknown_hours(data_dir: Path, symbol: str, hours: Collection[int]) -> None:
@@ -126,14 +124,26 @@ def _are_there(slices: Mapping[int, Slice], data_dir: Path, symbol: str) -> bool
 
 
 def _put(folder: Path, start_ms: int, data: bytes, *, is_hour: bool) -> None:
-    """Write a part; a whole hour that replaces slices goes through the name that readers prefer to them."""
+    """Write a part that is not there yet; a whole hour that replaces slices takes the name that readers prefer first."""
     name = parts.part_name(start_ms)
+    if _holds(folder / name, data) and not (folder / parts.hour_name(start_ms // HOUR_MS * HOUR_MS)).is_file():
+        return
     replaces = (
         is_hour
         and folder.is_dir()
         and any(_is_of_hour(path, start_ms) for path in folder.iterdir() if path.name != name)
     )
     write_whole(folder / (parts.hour_name(start_ms) if replaces else name), data)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Return whether a file has these bytes: the checkpoint may be older than what a killed build has written."""
+    try:
+        return path.stat().st_size == len(data) and path.read_bytes() == data
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise PublishError(f"{path}: could not be read ({error.strerror or error})") from None
 
 
 def _is_of_hour(path: Path, hour_ms: int) -> bool:
@@ -157,9 +167,8 @@ def _remove_strays(data_dir: Path, symbol: str, hour_ms: int, slices: Mapping[in
         named = {parts.part_name(start) for start, one in slices.items() if kind in one.rows}
         is_whole = any(one.end_ms - start == HOUR_MS and kind in one.rows for start, one in slices.items())
         try:
-            for path in folder.glob(".*.tmp"):  # of a process that was killed
-                if time.time() - path.stat().st_mtime > _ABANDONED_SECS:
-                    path.unlink(missing_ok=True)
+            for path in folder.glob(".*.tmp"):  # of a process that was killed: the lock of builds is ours
+                path.unlink(missing_ok=True)
             for path in [path for path in folder.iterdir() if _is_of_hour(path, hour_ms)]:
                 if path != replacing and (path.name not in named or (is_whole and replacing.is_file())):
                     path.unlink()

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
+import polars as pl
 
 from ofi_cvd.binance.wire import depth_levels
 from ofi_cvd.build.gaps import Hole, LedgerGap, ledger_gaps, unrepaired
 from ofi_cvd.build.hour import HOUR_MS, Hour
-from ofi_cvd.build.state import Opening
+from ofi_cvd.build.state import Opening, digest
 from ofi_cvd.config import Settings
 from ofi_cvd.errors import PublishError
 from ofi_cvd.publish.checkpoint import HourEntry, SymbolEntry, write_whole
@@ -71,13 +72,15 @@ class SymbolBuild:
         self.trade_gaps = ledger_gaps(ledger, job.symbol, self.settings.trade_stream)
         self.book_gaps = ledger_gaps(ledger, job.symbol, self.settings.source)
         self.levels = min(self.settings.levels, depth_levels(self.settings.source) or 1)
-        self.intake = Intake(job.symbol, self.settings, self.levels, entry.sources)
+        self.intake = Intake(job.symbol, self.settings, self.levels, entry.sources, self._note_late)
         self._standing: int | None = None  # the hour the pools are open at
+        self._through_ms = 0  # receipts up to this hour are read before any hour is built
+        self._unfinished: int | None = None  # the hour that was built up to the last event known
         self.opening = Opening()
 
     def is_idle(self) -> bool:
         """Return whether there is nothing to do: the spool is as it was, and what was asked for is published."""
-        return bool(self.entry.hours) and self.intake.is_unchanged and not self._due_at_start()
+        return self.entry.done and self.intake.is_unchanged and not self._due_at_start()
 
     def run(self) -> None:
         """Build every hour that is due.
@@ -94,8 +97,11 @@ class SymbolBuild:
             self.intake.reader = Reader(connection, self.settings, self.levels, self.memory)
             self.entry.due = sorted(self._due_at_start())
             self.entry.gaps = self._gap_texts()
+            self.entry.done = False
+            self.intake.built = self._built_keys()
             while (hour_ms := self._next_hour()) is not None:
                 self._build(hour_ms)
+            self.entry.done = True
 
     # Which hours
 
@@ -104,7 +110,7 @@ class SymbolBuild:
         known, window = self.entry.hours, self.job.window
         due = set(self.entry.due) | self._touched_by_gaps()
         due |= {at for at, hour in known.items() if not self._is_published(at, hour)}
-        if not self.intake.is_unchanged or self.job.rebuild:
+        if not self.intake.is_unchanged or self.job.rebuild or not self.entry.done:
             due |= {at for at, hour in known.items() if not hour.final}
         if self.job.rebuild:
             due |= {at for at in known if window.overlaps(at, at + HOUR_MS)}
@@ -117,9 +123,18 @@ class SymbolBuild:
 
     def _slice_starts(self, hour_ms: int, hour: HourEntry) -> list[int]:
         """Return the starts of the slices that the command asks for and the hour can have."""
-        step, until = hour.slice_secs * 1000, hour.known_until_ms
+        step, until = hour.slice_secs * 1000, self._known_until_ms(hour_ms, final=hour.final)
         starts = range(hour_ms, min(hour_ms + HOUR_MS, until + 1), step)
         return [at for at in starts if self.job.window.has(at, at + step) and (not self.job.live or at + step <= until)]
+
+    def _known_until_ms(self, hour_ms: int, *, final: bool) -> int:
+        """Return up to where an hour's rows are known, as the command understands it: live waits for late frames."""
+        end_ms = hour_ms + HOUR_MS
+        return end_ms if final else min(end_ms, self._horizon_ms if self.job.live else self.entry.last_event_ms)
+
+    @property
+    def _horizon_ms(self) -> int:
+        return self.entry.last_recv_ms - round(self.settings.grace_secs * 1000)
 
     def _touched_by_gaps(self) -> set[int]:
         """Return the known hours that a ledger gap reaches which was not known, or is known no more."""
@@ -144,72 +159,93 @@ class SymbolBuild:
 
     def _next_hour(self) -> int | None:
         """Return the next hour to compute, with the pools open at it; None when all is built."""
-        if self.entry.due:
-            self._stand_at(self.entry.due[0])
-            return self.entry.due[0]
-        if self.entry.hours:
-            candidate = max(self.entry.hours) + HOUR_MS
-            self._stand_at(candidate)
-        else:
-            candidate = None
         while True:
-            found = (
-                self._first_hour() if candidate is None else candidate if self._last_event_ms() >= candidate else None
-            )
+            if self.entry.due:
+                if self._stand_at(self.entry.due[0]):
+                    return self.entry.due[0]
+                continue
+            candidate = max(self.entry.hours) + HOUR_MS if self.entry.hours else None
+            if candidate is not None and not self._stand_at(candidate):
+                continue
+            found = self._first_hour() if candidate is None else candidate
+            if candidate is not None and self.entry.last_event_ms < candidate:
+                found = None
+            if found is not None and self._unfinished == found - HOUR_MS:
+                self._add_due(self._unfinished)  # what it ended with was not its end: time went on
+                self._unfinished = None
+                continue
             receipt_hour = self.intake.next_receipt_hour_ms
             if found is not None or receipt_hour is None:
                 self._standing = found
                 return found
-            if self._note_late(self.intake.read_through(receipt_hour, Keys())):
-                return self._next_hour()
+            self._read_through(receipt_hour, Keys())
+
+    def _read_through(self, receipt_hour_ms: int, until: Keys) -> None:
+        self.intake.read_through(receipt_hour_ms, until)
+        times = (self.intake.trades.last_ms(), self.intake.books.last_ms())
+        ends = (-(-at // 1000) * 1000 for at in times if at is not None)
+        self.entry.last_event_ms = max(self.entry.last_event_ms, *ends, -1)
+        self.entry.last_recv_ms = max(self.entry.last_recv_ms, self.intake.last_recv_ms)
 
     def _first_hour(self) -> int | None:
-        """Return the hour of the first open row of either stream."""
-        times = [at for at in (self.intake.trades.first_ms(), self.intake.books.first_ms()) if at is not None]
+        """Return the hour of the first open row of either stream; a row is never earlier than the one before it."""
+        marks = self.opening.marks
+        firsts = (
+            (self.intake.trades.first_ms(), marks.last_trade_ms),
+            (self.intake.books.first_ms(), marks.last_update_ms),
+        )
+        times = [max(first, before or first) for first, before in firsts if first is not None]
         return min(times) // HOUR_MS * HOUR_MS if times else None
 
-    def _last_event_ms(self) -> int:
-        """Return the end of the second of the last event known; -1 before the first."""
-        marks = self.opening.marks
-        times = (self.intake.trades.last_ms(), self.intake.books.last_ms(), marks.last_trade_ms, marks.last_update_ms)
-        return max((-(-at // 1000) * 1000 for at in times if at is not None), default=-1)
+    def _built_keys(self) -> Keys:
+        """Return the ids that the hours built so far end with."""
+        hours = [self.entry.hours[at] for at in sorted(self.entry.hours, reverse=True)]
+        trades = (hour.next_trade_id for hour in hours if hour.next_trade_id is not None)
+        updates = (hour.next_update_id for hour in hours if hour.next_update_id is not None)
+        return Keys(next(trades, None), next(updates, None))
 
-    def _note_late(self, late: Sequence[Late]) -> bool:
-        """Make the hours due that late rows belong to; return whether there are any."""
-        hours = sorted(self.entry.hours)
-        for row in late:
-            ends = ((at, self.entry.hours[at]) for at in hours)
-            keys = ((at, hour.next_trade_id if row.is_trade else hour.next_update_id) for at, hour in ends)
-            self._add_due(next(at for at, key in keys if key is not None and row.key < key))
-        return bool(late)
+    def _note_late(self, late: Late) -> None:
+        """Make the hours due that late rows belong to."""
+        ends = [
+            (key, at)
+            for at, hour in sorted(self.entry.hours.items())
+            if (key := hour.next_trade_id if late.is_trade else hour.next_update_id) is not None
+        ]
+        places = pl.Series([key for key, _ in ends], dtype=pl.Int64).search_sorted(late.keys, side="right")
+        for place in places.unique():
+            self._add_due(ends[place][1])
 
     def _add_due(self, hour_ms: int) -> None:
         self.entry.due = sorted({*self.entry.due, hour_ms})
 
     # One hour
 
-    def _stand_at(self, hour_ms: int) -> None:
-        """Open the pools and the state at an hour."""
+    def _stand_at(self, hour_ms: int) -> bool:
+        """Open the pools and the state at an hour; false if the state is lost, which makes the hour before due."""
         if self._standing == hour_ms:
-            return
-        goes_on = self._standing is not None and self._standing + HOUR_MS == hour_ms
+            return True
         before = self.entry.hours.get(hour_ms - HOUR_MS, HourEntry())
-        self.intake.open_at(Keys(before.next_trade_id, before.next_update_id), goes_on=goes_on)
-        if not goes_on:
-            self.opening = self._stored_state(before)
+        opening = self._stored_state(before)
+        if opening is None:
+            self._add_due(hour_ms - HOUR_MS)
+            return False
+        self.intake.open_at(Keys(before.next_trade_id, before.next_update_id), goes_on=False)
+        self.opening = opening
         self._standing = hour_ms
+        return True
 
-    def _stored_state(self, before: HourEntry) -> Opening:
+    def _stored_state(self, before: HourEntry) -> Opening | None:
+        """Return the state an hour closed with; None if its file is not the one that the checkpoint knows."""
         if not before.state:
             return Opening()
-        path = self.settings.state_dir / before.state
         try:
-            return Opening.from_bytes(path.read_bytes())
+            data = (self.settings.state_dir / before.state).read_bytes()
+        except FileNotFoundError:
+            return None
         except OSError as error:
-            advice = f"delete {self.settings.state_dir} and build again"
-            raise PublishError(
-                f"{path}: expected the state of the hour before, found {error.strerror}; {advice}"
-            ) from None
+            path = self.settings.state_dir / before.state
+            raise PublishError(f"{path}: expected the state of an hour, found {error.strerror}") from None
+        return Opening.from_bytes(data) if digest(data) == before.state_digest else None
 
     def _build(self, hour_ms: int) -> None:
         """Compute, publish and close one hour, unless reading for it shows that an earlier one is due."""
@@ -217,13 +253,16 @@ class SymbolBuild:
         trade_gaps = [gap for gap in self.trade_gaps if self._is_felt(gap, hour_ms)]
         book_gaps = [gap for gap in self.book_gaps if self._is_felt(gap, hour_ms)]
         until = Keys(known.next_trade_id, known.next_update_id)
-        through = receipts_for(hour_ms, [gap.end_ms for gap in trade_gaps])
-        if self._note_late(self.intake.read_through(through, until)):
+        through = max(receipts_for(hour_ms, [gap.end_ms for gap in trade_gaps]), self._through_ms)
+        self.intake.check_there(until)
+        self._read_through(through, until)
+        if self.entry.due and self.entry.due[0] < hour_ms:
             return
         early = self._first_hour()
         if early is not None and early < hour_ms:
             # An id behind the hour's beginning whose time is before it: the hour it belongs to was closed too soon.
             self._add_due(early)
+            self._through_ms = self.intake.last_receipt_hour_ms  # and the row is to be read when that is built
             self._standing = None
             return
         trade_rows, trade_key = self.intake.trades.take(hour_ms + HOUR_MS)
@@ -239,7 +278,7 @@ class SymbolBuild:
             trade_outages=unrepaired(trade_gaps, [*earlier, *holes], *self.intake.seen_ids()),
             book_outages=sorted({gap.span for gap in book_gaps}),
             first_trade_ms=self.opening.marks.first_trade_ms or first_admitted_ms(trade_rows),
-            last_event_ms=self._last_event_ms(),
+            last_event_ms=self.entry.last_event_ms,
             levels=self.levels,
         )
         built = close_hour(hour, self.settings)
@@ -259,16 +298,14 @@ class SymbolBuild:
 
     def _entry(self, hour: Hour, built: Built, known: HourEntry, ends: Keys, holes: Sequence[Hole]) -> HourEntry:
         """Publish the hour's slices and return what the checkpoint says of it."""
-        settings, horizon_ms = self.settings, self.intake.last_recv_ms - round(self.settings.grace_secs * 1000)
-        final = horizon_ms > hour.end_ms and hour.last_event_ms >= hour.end_ms
-        known_until_ms = hour.end_ms if final else min(hour.end_ms, horizon_ms if self.job.live else hour.last_event_ms)
+        settings = self.settings
+        final = self._horizon_ms > hour.end_ms and hour.last_event_ms >= hour.end_ms
         slice_secs = known.slice_secs if known.slices and not self.job.rebuild else self.job.slice_secs
         if is_compacted(known, settings.data_dir, hour.symbol, hour.start_ms):
             slice_secs = 3600
         entry = HourEntry(
             slice_secs=slice_secs,
             final=final,
-            known_until_ms=known_until_ms,
             next_trade_id=ends.trade,
             next_update_id=ends.update,
             state=state_name(hour.symbol, hour.end_ms),
@@ -292,12 +329,13 @@ class SymbolBuild:
         """Store the closing state, note what follows from it, and go on to the next hour."""
         write_whole(self.settings.state_dir / entry.state, built.state)
         self.entry.hours[hour.start_ms] = entry
-        self.entry.last_recv_ms = max(self.entry.last_recv_ms, self.intake.last_recv_ms)
         due = set(self.entry.due) - {hour.start_ms}
         if entry.state_digest != known.state_digest and hour.end_ms <= max(self.entry.hours):
             due.add(hour.end_ms)
         self.entry.due = sorted(due)
         self.opening = built.closing
         self.intake.open_at(Keys(entry.next_trade_id, entry.next_update_id), goes_on=True)
+        self.intake.built = self._built_keys()
+        self._unfinished = hour.start_ms if hour.last_event_ms < hour.end_ms else None
         self._standing = hour.end_ms
         self.on_hour(hour.start_ms, entry)

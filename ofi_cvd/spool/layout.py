@@ -17,7 +17,7 @@ from ofi_cvd.spool.hours import (
     stream_path,
 )
 from ofi_cvd.spool.ledger import read_ledger
-from ofi_cvd.spool.reader import copy_tail, parts, plain_size, read_bytes_from, read_lines
+from ofi_cvd.spool.reader import copy_tail, line_start, parts, plain_size, read_bytes_from, read_lines
 
 __all__ = [
     "HOUR_MS",
@@ -30,6 +30,7 @@ __all__ = [
     "is_stream",
     "is_symbol",
     "ledger_path",
+    "line_start",
     "list_files",
     "list_hours",
     "parts",

@@ -94,6 +94,26 @@ def read_lines(file: SpoolFile, offset: int = 0) -> Iterator[bytes]:
         yield torn
 
 
+def line_start(file: SpoolFile, offset: int) -> int:
+    """Return where the line begins that holds the byte before `offset`, or `offset` if that byte ends a line.
+
+    Raises:
+        SpoolError: a sealed file cannot be read.
+    """
+    reach = CHUNK // 16
+    while True:
+        begin = max(0, offset - reach)
+        head = b""
+        for chunk in read_bytes_from(file, begin):
+            head += chunk
+            if len(head) >= offset - begin:
+                break
+        newline = head[: offset - begin].rfind(b"\n")
+        if newline >= 0 or not begin:
+            return begin + newline + 1
+        reach *= 16
+
+
 def copy_tail(file: SpoolFile, offset: int, out: Path) -> int:
     """Write the plain bytes from `offset` on to `out`; return how many there were.
 
