@@ -1,10 +1,14 @@
-"""What every test shares: which of them want the machine for themselves."""
+"""What every test shares: a terminal of no fixed width, and which tests want the machine for themselves."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# xdist tells its workers the width of the terminal; the console would take it when it is made and heed no test after.
+os.environ.pop("COLUMNS", None)
 
 # Recorders, exchanges and senders that must keep up with real time: beside another test they would measure that test.
 EXCLUSIVE = {
