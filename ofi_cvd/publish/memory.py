@@ -30,9 +30,14 @@ class _Known:
 
 
 class Memory:
-    """Rows by file. Only whole lines are taken: what is behind the last newline is read when its line is complete."""
+    """Rows by file. Only whole lines are taken: what is behind the last newline is read when its line is complete.
+
+    Attributes:
+        intact: hours, as (symbol, start in ms), whose parts this process has seen in their places.
+    """
 
     def __init__(self) -> None:
+        self.intact: set[tuple[str, int]] = set()
         self._known: dict[tuple[int, str], _Known] = {}
         self._asked: set[tuple[int, str]] = set()
 

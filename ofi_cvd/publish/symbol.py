@@ -119,7 +119,13 @@ class SymbolBuild:
     def _is_published(self, hour_ms: int, hour: HourEntry) -> bool:
         """Return whether every slice that the command asks for and the hour can have is published, and still there."""
         asked = all(at in hour.slices for at in self._slice_starts(hour_ms, hour))
-        return asked and are_published(hour, self.settings.data_dir, self.job.symbol, hour_ms)
+        if not asked or self.memory is None:
+            return asked and are_published(hour, self.settings.data_dir, self.job.symbol, hour_ms)
+        if not hour.final or (self.job.symbol, hour_ms) not in self.memory.intact:
+            if not are_published(hour, self.settings.data_dir, self.job.symbol, hour_ms):
+                return False
+            self.memory.intact.add((self.job.symbol, hour_ms))
+        return True
 
     def _slice_starts(self, hour_ms: int, hour: HourEntry) -> list[int]:
         """Return the starts of the slices that the command asks for and the hour can have."""
