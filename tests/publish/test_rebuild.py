@@ -158,7 +158,7 @@ def test_other_parameters_are_refused(place: Place) -> None:
         lambda: build(place("one", winsor_limit=4, symbols="BTCUSDT"), workers=1, rebuild=True),
     ):
         with pytest.raises(
-            UsageError, match="expected the parameters the dataset was built with.*use --rebuild for all"
+            UsageError, match=r"expected the parameters the dataset was built with.*use --rebuild for all"
         ):
             ask()
     assert hashes(chosen.data_dir) == before
