@@ -18,6 +18,7 @@ EXCLUSIVE = {
     "collect/test_trouble.py",
     "demo/test_demo.py",
     "exchange/test_flood.py",
+    "harvest/test_harvest.py",
 }
 
 
