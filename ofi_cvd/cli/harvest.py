@@ -9,6 +9,7 @@ import typer
 
 from ofi_cvd.cli import options
 from ofi_cvd.cli.console import out
+from ofi_cvd.errors import OfiCvdError
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +54,12 @@ def harvest(
     from ofi_cvd.harvest.ending import show_summary  # noqa: PLC0415  # keeps `ofi --help` quick
     from ofi_cvd.harvest.foreground import run_harvest  # noqa: PLC0415  # keeps `ofi --help` quick
 
-    outcome = run_harvest(settings, new=new)
+    try:
+        outcome = run_harvest(settings, new=new)
+    except OfiCvdError:
+        raise
+    except Exception as error:  # a fault of ours, and the log has its trace; 1 would say that a gate failed
+        raise typer.Exit(70) from error
     text = outcome.summary.read_text("utf-8")
     if as_json:
         out.print(text, markup=False, end="", soft_wrap=True)

@@ -66,6 +66,9 @@ def run_harvest(settings: Settings, *, new: bool = False) -> Outcome:
             except OfiCvdError as error:
                 log.error("harvest.failed", extra={"reason": str(error)})  # noqa: TRY400  # a sentence, not a trace
                 raise
+            except Exception:
+                log.exception("harvest.crashed")
+                raise
 
 
 def _run(settings: Settings, run: runs.Run, watch: Watch, book: Logbook) -> Outcome:

@@ -58,6 +58,7 @@ class Watch:
         if message.write_errors < self._built.write_errors:  # another builder counts from zero
             self._errors_before += self._built.write_errors
         self._built, self.published_to = message, message.published_to
+        self.metrics.set("parquet_flush_sec", message.took_s, kind="slice")
         self.is_final = self.is_final or (message.final and not message.failed)
 
     def dataset(self, message: Dataset) -> None:

@@ -33,7 +33,7 @@ from tests.oracles import oracle_dataset, quantile
 
 SYMBOLS = ("BTCUSDT", "XRPUSDT")
 SLICE_S = 5
-RUN_S = 40
+RUN_S = 30
 SHORT = {
     "WIN_SECS": "5", "VOL_MIN_SECS": "5", "VOL_LOOKBACK_SECS": "20", "Z_WIN_SECS": "10", "Z_MIN_SECS": "3", "Z_MIN_ROWS": "5",
     "PIVOT_SPAN_SECS": "2", "DIV_MAX_SECS": "20", "QUIET_SECS": "2", "ACTIVE_TPS": "q0.5", "MAD_MIN_TRADES": "20",
