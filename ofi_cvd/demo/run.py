@@ -135,7 +135,11 @@ def _captured(captures: list[Path], root: Path, console: Console) -> None:
     _title(console, "3. The real exchange: eight minutes of BTCUSDT and ETHUSDT across midnight")
     report = import_hftbacktest(captures, act.settings.spool_dir)
     build(act.settings)
-    _say(console, f"imported {report.added.total():,} of {report.lines:,} lines of {len(captures)} files\n")
+    _say(
+        console,
+        f"imported {report.added.total():,} of {report.lines:,} lines of {len(captures)} files; "
+        "the others are of streams that nothing is built from\n",
+    )
     window = traded_window(act.settings)
     show_tables(act.settings, window, console, scenarios=False)
     _say(console, flow_explains(act.settings, window))
