@@ -134,6 +134,11 @@ class Intake:
                 self._unread.remove(name)
 
     def _read(self, name: str, file: SpoolFile, source: Source | None, opens: int | None, *, is_trade: bool) -> None:
+        if source is not None and self._sizes[name] < source.size:
+            raise SpoolError(
+                f"{file.folder / file.name}: expected at least the {source.size} bytes that were read before, "
+                f"found {self._sizes[name]}; a spool only grows, so what was published stays as it is"
+            )
         pool = self.trades if is_trade else self.books
         assert self.reader is not None  # noqa: S101  # whoever reads has opened the parser
         rows = self.reader.read(file, self._sizes[name])

@@ -17,7 +17,7 @@ from ofi_cvd.build.gaps import Hole, LedgerGap, ledger_gaps, unrepaired
 from ofi_cvd.build.hour import HOUR_MS, Hour
 from ofi_cvd.build.state import Opening, digest
 from ofi_cvd.config import Settings
-from ofi_cvd.errors import PublishError
+from ofi_cvd.errors import PublishError, SpoolError
 from ofi_cvd.publish.checkpoint import HourEntry, SymbolEntry, write_whole
 from ofi_cvd.publish.hour import Built, after_last, close_hour, first_admitted_ms, open_holes, state_name
 from ofi_cvd.publish.ingest import Reader
@@ -260,7 +260,11 @@ class SymbolBuild:
         book_gaps = [gap for gap in self.book_gaps if self._is_felt(gap, hour_ms)]
         until = Keys(known.next_trade_id, known.next_update_id)
         through = max(receipts_for(hour_ms, [gap.end_ms for gap in trade_gaps]), self._through_ms)
-        self.intake.check_there(until)
+        try:
+            self.intake.check_there(until)
+        except SpoolError:
+            self.entry.due = [at for at in self.entry.due if at != hour_ms]  # said once; hours without it go on
+            raise
         self._read_through(through, until)
         if self.entry.due and self.entry.due[0] < hour_ms:
             return

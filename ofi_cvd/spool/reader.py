@@ -150,6 +150,8 @@ def seal_record(sealed: Path, size: int) -> dict[str, object] | None:
 
 
 def _decompressed(sealed: BinaryIO) -> Iterator[bytes]:
+    if not os.fstat(sealed.fileno()).st_size:
+        raise SpoolError(f"expected a whole sealed file at {sealed.name}, found an empty one")
     # The stream closes what it is given, so it is given a descriptor of its own.
     with os.fdopen(os.dup(sealed.fileno()), "rb") as own:
         own.seek(0)
