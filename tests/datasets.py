@@ -28,11 +28,15 @@ def settings_for(root: Path, params: Mapping[str, object], symbol: str = "BTCUSD
 
 
 def build_frames(
-    root: Path, frames: Iterable[Mapping[str, object]], ledger: Iterable[Mapping[str, object]], params: Mapping[str, object]
+    root: Path,
+    frames: Iterable[Mapping[str, object]],
+    ledger: Iterable[Mapping[str, object]],
+    params: Mapping[str, object],
+    symbol: str = "BTCUSDT",
 ) -> Tables:
     """Write a spool, build it in this process and return its tables."""
     write_spool(root / "spool", frames, ledger)
-    settings = settings_for(root, params)
+    settings = settings_for(root, params, symbol)
     build(settings, workers=1)
     return tables_of(settings.data_dir)
 
@@ -59,7 +63,9 @@ def assert_same_tables(found: Tables, wanted: Mapping[str, Sequence[Mapping[str,
         assert len(found[kind]) == len(wanted[kind]), f"{kind}: {len(found[kind])} rows, expected {len(wanted[kind])}"
         for i, (row, other) in enumerate(zip(found[kind], wanted[kind], strict=True)):
             for name in names:
-                assert same(row[name], other[name]), f"{kind}[{i}].{name}: found {row[name]!r}, expected {other[name]!r} in {other}"
+                assert same(row[name], other[name]), (
+                    f"{kind}[{i}].{name}: found {row[name]!r}, expected {other[name]!r} in {other}"
+                )
 
 
 def same(found: object, wanted: object) -> bool:
