@@ -15,7 +15,7 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from ofi_cvd.config import Settings
-from ofi_cvd.errors import LockedError, RunError, UsageError
+from ofi_cvd.errors import LockedError, PublishError, RunError, UsageError
 from ofi_cvd.harvest import entry
 from ofi_cvd.harvest import run as runs
 from ofi_cvd.harvest.logbook import Logbook, clock
@@ -28,6 +28,7 @@ ALERTS_S: Final = 5.0
 RECORDER_PATIENCE_S: Final = 60.0
 BUILDER_PATIENCE_S: Final = 900.0
 REPORT_PATIENCE_S: Final = 900.0
+REPORT_AGAIN_S: Final = 60.0  # an hour's report that failed is tried again
 CATCH_UP_S: Final = 10.0  # a restart after the window records so long: what is missing is found and fetched
 REPAIRS_S: Final = 60.0  # the end waits so long for fetches under way
 RECORDER_STOP_S: Final = 20.0
@@ -65,7 +66,7 @@ class Harvest:
             "reporter", entry.reporter, lambda: (settings, self._run, self._task), patience_s=REPORT_PATIENCE_S
         )
         self._kept: list[Child] = []
-        self._tended_s = 0.0
+        self._tended_s = self._report_at_s = 0.0
         self._check_ms = run.start_ms + FIRST_CHECK_SLICES * run.slice_ms
         self.stop = False
 
@@ -156,6 +157,7 @@ class Harvest:
         if self._reporter.has_ended() and self._task is not None:
             if self._reporter.status:
                 log.error("harvest.report_failed", extra={"task": self._task.what, "status": self._reporter.status})
+                self._report_at_s = now_s + REPORT_AGAIN_S
             self._task = None
         now_ms = time.time_ns() // 1_000_000
         self._plan_report(now_ms)
@@ -194,7 +196,7 @@ class Harvest:
 
     def _plan_report(self, now_ms: int) -> None:
         """Have the next report written: of an hour that is published, or the first looks at a young run."""
-        if self._task is not None or self._recorder not in self._kept:
+        if self._task is not None or self._recorder not in self._kept or time.monotonic() < self._report_at_s:
             return
         hour_ms = self._run.hour_due(now_ms, self._watch.published_to)
         if hour_ms is not None:
@@ -211,7 +213,10 @@ class Harvest:
 
     def _keep(self, run: runs.Run) -> None:
         self._run = self._watch.run = run
-        runs.save(run, self._settings.state_dir)
+        try:
+            runs.save(run, self._settings.state_dir)
+        except PublishError as error:  # a restart repeats a report; that is no reason to stop recording
+            log.error("harvest.state_not_kept", extra={"reason": str(error)})  # noqa: TRY400  # a sentence, not a trace
 
 
 def harvest_lock(settings: Settings) -> FileLock:
