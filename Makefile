@@ -22,7 +22,7 @@ demo: $(VENV)/.runtime
 	@$(BIN)/ofi demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not exclusive"
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not exclusive"
 	$(BIN)/python -m pytest -q -m exclusive
 
 lint: $(VENV)/.dev
