@@ -6,7 +6,7 @@ Frames are parsed leniently: unknown keys are ignored and keys may come in any o
 from __future__ import annotations
 
 import re
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -17,6 +17,10 @@ Route: TypeAlias = Literal["market", "public"]
 Level: TypeAlias = tuple[str, str]
 
 DIFF_DEPTH = re.compile(r"depth(@(0|100|250|500)ms)?")
+TRADE_ID_PATHS: Final = {"aggTrade": "$.data.a", "trade": "$.data.t"}
+"""Where a spool line of a trade stream has its id, as a JSON path."""
+SNAPSHOT_ID_KEY: Final = "lastUpdateId"
+"""The key that tells a book snapshot from a stream's message."""
 _PARTIAL = re.compile(r"depth(5|10|20)(?:@|$)")
 
 

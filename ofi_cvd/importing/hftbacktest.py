@@ -15,7 +15,7 @@ from typing import IO
 
 import msgspec
 
-from ofi_cvd.binance.wire import stream_name
+from ofi_cvd.binance.wire import SNAPSHOT_ID_KEY, stream_name
 from ofi_cvd.config import STREAM_PATTERN
 from ofi_cvd.errors import InputError, SpoolError
 from ofi_cvd.importing.capture import CaptureLines
@@ -61,7 +61,7 @@ class _Message(msgspec.Struct):
 
     stream: str | None = None
     data: msgspec.Raw = msgspec.Raw(b"null")
-    snapshot_id: int | None = msgspec.field(name="lastUpdateId", default=None)
+    snapshot_id: int | None = msgspec.field(name=SNAPSHOT_ID_KEY, default=None)
     recv_ns: msgspec.Raw = msgspec.Raw(b"")
     conn: msgspec.Raw = msgspec.Raw(b"")
 

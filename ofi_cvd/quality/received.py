@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from ofi_cvd.binance.wire import TRADE_ID_PATHS
 from ofi_cvd.config import Settings
 from ofi_cvd.parts import HOUR_MS
 from ofi_cvd.quality.window import Window
 from ofi_cvd.spool.layout import list_files
-
-ID_PATHS: Final = {"aggTrade": "$.data.a", "trade": "$.data.t"}
 
 
 def received_values(settings: Settings, window: Window) -> dict[str, object]:
@@ -22,4 +19,4 @@ def received_values(settings: Settings, window: Window) -> dict[str, object]:
         end_ms=window.end_ms + HOUR_MS,  # the last trades may have been received in the next hour
     )
     paths = [(file.sealed or file.plain) for file in files]
-    return {"files": [path.as_posix() for path in paths if path], "id_path": ID_PATHS[settings.trade_stream]}
+    return {"files": [path.as_posix() for path in paths if path], "id_path": TRADE_ID_PATHS[settings.trade_stream]}
