@@ -19,7 +19,7 @@ from ofi_cvd.spool.layout import list_files, read_ledger
 from tests.harvest.test_harvest import FAST
 
 PATIENCE_S = 60.0
-LAG_S = 8.0
+LAG_S = 6.0
 
 
 def until(what: Callable[[], bool]) -> None:
@@ -41,7 +41,7 @@ def metric(bench: Bench, name: str) -> float:
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_a_builder_that_hangs_and_a_run_that_is_interrupted(tmp_path: Path) -> None:
     with exchange("BTCUSDT", 2, 3) as url:
-        bench = Bench(tmp_path, url, "BTCUSDT", 1.0, FAST)
+        bench = Bench(tmp_path, url, "BTCUSDT", 1.0, FAST | {"PARQUET_ROTATE_SEC": "2"})
         bench.start()
         try:
             run = bench.run()
