@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from tests.datasets import assert_same_tables, build_frames
 from tests.oracles import oracle_dataset, read_capture
+from tests.publish.pieces import stretched
 from tests.strategies import Market, markets
 
 
@@ -18,6 +20,21 @@ from tests.strategies import Market, markets
 def test_any_market_equals_the_oracle(market: Market) -> None:
     """All rows and columns of all five tables, with every fault the strategies know."""
     assume(market.frames)
+    with tempfile.TemporaryDirectory() as folder:
+        found = build_frames(Path(folder), market.frames, market.ledger, market.params)
+    assert_same_tables(found, oracle_dataset(market.frames, market.ledger, market.params))
+
+
+@given(
+    markets(max_size=50), st.lists(st.tuples(st.floats(0, 1), st.integers(1, 3)), min_size=1, max_size=2), st.booleans()
+)
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_market_with_silent_hours_equals_the_oracle(
+    market: Market, silences: list[tuple[float, int]], frames_whole: bool
+) -> None:
+    """Hours without an event between others, and frames received hours after what they tell of."""
+    assume(market.frames)
+    market = stretched(market, silences, frames_whole=frames_whole)
     with tempfile.TemporaryDirectory() as folder:
         found = build_frames(Path(folder), market.frames, market.ledger, market.params)
     assert_same_tables(found, oracle_dataset(market.frames, market.ledger, market.params))

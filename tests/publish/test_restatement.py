@@ -104,6 +104,30 @@ def test_trades_of_a_published_hour(hour: int, how: str, slice_secs: int, compac
     place.assert_as_built_once([*before, *later])
 
 
+@pytest.mark.parametrize("steps", [1, 2, 4, 9])
+def test_trades_of_an_hour_whose_compaction_was_killed(steps: int, tmp_path: Path) -> None:
+    """Half-way between slices and an hour's part, with what is left of both."""
+    full = market(4)
+    lost = next(t for t in trades(full.frames) if recv_ns(t) // 1_000_000 > HOUR_END_MS + 600_000)
+    before = [frame for frame in full.frames if frame is not lost]
+    place = Place(tmp_path, full.params, 900)
+    place.publish(before)
+    done: list[str] = []
+
+    def step(name: str) -> None:
+        done.append(name)
+        if len(done) == steps:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compact(place.found.data_dir, state_dir=place.found.state_dir, step=step)
+    repair = as_repair(lost, recv_ns(full.frames[-1]))
+    place.publish([repair])
+    compact(place.found.data_dir, state_dir=place.found.state_dir)
+    place.publish(())
+    place.assert_as_built_once([*before, repair])
+
+
 def test_trades_before_the_first_hour(tmp_path: Path) -> None:
     """Repairs reach back behind the recording: hours appear in front of the first."""
     full = market()
