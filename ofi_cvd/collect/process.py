@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 
 from rich.live import Live
 
@@ -18,6 +14,7 @@ from ofi_cvd.collect.recorder import record
 from ofi_cvd.collect.stats import RecorderStats
 from ofi_cvd.config import Settings
 from ofi_cvd.logs import log_to
+from ofi_cvd.signals import stop_signals
 
 
 def run_recorder(settings: Settings) -> RecorderStats:
@@ -33,7 +30,12 @@ def run_recorder(settings: Settings) -> RecorderStats:
 
 async def _main(settings: Settings, stats: RecorderStats) -> None:
     stop = asyncio.Event()
-    with _stopping(stop):
+    loop = asyncio.get_running_loop()
+
+    def ask() -> None:
+        loop.call_soon_threadsafe(stop.set)
+
+    with stop_signals(ask):
         if not wants_panel(err):
             log_to(logging.StreamHandler(sys.stderr))
             await record(settings, stop=stop, stats=stats)
@@ -52,20 +54,3 @@ async def _draw(live: Live, stats: RecorderStats) -> None:
     while True:
         await asyncio.sleep(REFRESH_S)
         live.update(panel(stats), refresh=True)
-
-
-@contextmanager
-def _stopping(stop: asyncio.Event) -> Iterator[None]:
-    """Let signals set `stop`. Plain handlers rather than the loop's: they exist on every platform."""
-    loop = asyncio.get_running_loop()
-
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(stop.set)
-
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), ask) for name in names}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)

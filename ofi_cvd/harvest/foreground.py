@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Self
 
 from rich.live import Live
@@ -25,6 +23,7 @@ from ofi_cvd.harvest.panel import panel
 from ofi_cvd.harvest.parent import Harvest, facts_of, harvest_lock
 from ofi_cvd.harvest.watch import Watch
 from ofi_cvd.monitor.server import MetricsServer
+from ofi_cvd.signals import stop_signals
 
 log = logging.getLogger(__name__)
 
@@ -120,15 +119,10 @@ def _logging(settings: Settings, run: runs.Run) -> Iterator[Logbook]:
 def _stopping(harvest: Harvest) -> Iterator[None]:
     """Let the first signal end the run in order, and a second one at once."""
 
-    def ask(_number: int, _frame: FrameType | None) -> None:
+    def ask() -> None:
         if harvest.stop:
             raise KeyboardInterrupt
         harvest.stop = True
 
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), ask) for name in names}
-    try:
+    with stop_signals(ask):
         yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
