@@ -16,7 +16,8 @@ connection's name.  Two depth rows of one `u` are one, even if their levels diff
 
 Holes.  `gap_before` of the first admitted trade is 0.  A hole that has no admitted trade on one side is open on that
 side when an outage without ids is matched against it.  An id range of an outage is `[expected, received)`; an empty
-one is closed.  Ledger gaps without `start_ms` and `end_ms` are ignored.  A book outage is a break only for
+one is closed.  Ledger gaps without `start_ms` and `end_ms`, or that end before they
+begin, are ignored.  A book outage is a break only for
 sources without `pu`; it makes rows suspect for all.  A break ends at the first update after it, a trade gap at the
 trade that carries `gap_before`, an outage at its `end_ms`.
 

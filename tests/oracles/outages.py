@@ -28,7 +28,7 @@ def ledger_outages(ledger: Iterable[Mapping[str, object]], symbol: str, stream: 
         if record.get("event") != "gap" or record.get("symbol") != symbol or record.get("stream") not in names:
             continue
         start_ms, end_ms = _int(record.get("start_ms")), _int(record.get("end_ms"))
-        if start_ms is not None and end_ms is not None:
+        if start_ms is not None and end_ms is not None and start_ms <= end_ms:
             out.add(Outage(start_ms, end_ms, _int(record.get("expected")), _int(record.get("received"))))
     return sorted(out, key=lambda outage: (outage.end_ms, outage.start_ms))
 
