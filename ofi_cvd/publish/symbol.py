@@ -340,7 +340,10 @@ class SymbolBuild:
         write_whole(self.settings.state_dir / entry.state, built.state)
         self.entry.hours[hour.start_ms] = entry
         due = set(self.entry.due) - {hour.start_ms}
-        if entry.state_digest != known.state_digest and hour.end_ms <= max(self.entry.hours):
+        is_as_before = entry.state_digest == known.state_digest and (
+            (entry.next_trade_id, entry.next_update_id) == (known.next_trade_id, known.next_update_id)
+        )
+        if not is_as_before and hour.end_ms <= max(self.entry.hours):
             due.add(hour.end_ms)
         self.entry.due = sorted(due)
         self.opening = built.closing

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.datasets import assert_same_tables, build_frames
 from tests.oracles import oracle_dataset, read_capture
 from tests.publish.pieces import stretched
-from tests.strategies import Market, markets
+from tests.strategies import HOUR_END_MS, SMALL_PARAMS, Json, Market, markets
 
 
 @given(markets())
@@ -38,6 +38,25 @@ def test_any_market_with_silent_hours_equals_the_oracle(
     with tempfile.TemporaryDirectory() as folder:
         found = build_frames(Path(folder), market.frames, market.ledger, market.params)
     assert_same_tables(found, oracle_dataset(market.frames, market.ledger, market.params))
+
+
+def test_an_id_received_hours_after_its_successor(tmp_path: Path) -> None:
+    """Spot has no clock but receipt: the earlier id, received later, moves its successor behind the silent hours."""
+    sides = {"bids": [["99.7", "0.005"]] * 5, "asks": [["99.9", "0.015"]] * 5}
+    trade = {"e": "trade", "E": HOUR_END_MS - 90, "s": "BTCUSDT", "t": 500, "p": "99.9", "q": "0.028"}
+    received = [
+        (0, "trade", trade | {"T": HOUR_END_MS - 90, "m": True, "M": True}),
+        (3 * 3_600_000 - 50, "depth5@100ms", {"lastUpdateId": 9_014, **sides}),
+        (4 * 3_600_000 - 70, "depth5@100ms", {"lastUpdateId": 9_007, **sides}),
+    ]
+    frames: list[Json] = [
+        {"recv_ns": (HOUR_END_MS + at) * 1_000_000, "conn": "m1", "stream": f"btcusdt@{stream}", "data": data}
+        for at, stream, data in received
+    ]
+    params = {**SMALL_PARAMS, "MARKET": "spot", "TRADE_STREAM": "trade", "BOOK_STREAMS": "depth5@100ms"}
+    found = build_frames(tmp_path, frames, (), params)
+    assert [row["ts_ms"] for row in found["ofi"]] == [HOUR_END_MS + 4 * 3_600_000]
+    assert_same_tables(found, oracle_dataset(frames, (), params))
 
 
 CAPTURES = Path(__file__).parents[3] / "shared" / "data"
