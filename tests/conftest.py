@@ -6,6 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A check that guards a change looks at the same examples each time; people and longer runs look for new ones.
+settings.register_profile("ci", derandomize=True, database=None)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 # xdist tells its workers the width of the terminal; the console would take it when it is made and heed no test after.
 os.environ.pop("COLUMNS", None)
