@@ -174,7 +174,10 @@ class _Recorder:
                 return
 
     def _received(self, conn: str, frames: list[bytes]) -> None:
-        entries = self._session.received(conn, frames, time.time_ns(), time.monotonic(), self._spooler.room())
+        now = time.monotonic()
+        entries = self._session.received(conn, frames, time.time_ns(), now, self._spooler.room())
+        for note in self._session.settled_breaks(now):
+            self._note(note)
         if entries:
             self._spooler.put(entries)
 

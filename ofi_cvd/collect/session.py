@@ -148,6 +148,14 @@ class Session:
                 entries.append((track, recv_ns, prefix + _tail(frame)))
         return entries
 
+    def settled_breaks(self, now: float) -> list[Note]:
+        """Return the gaps of books that nothing can close any more, for the ledger *before* the frames behind them.
+
+        Were they written after, a kill in between would leave a hole that no later run can see.
+        """
+        broken = [track for track in self.tracks.values() if track.breaks]
+        return [self._break_note(track, gap) for track in broken for gap in track.due_breaks(now)]
+
     def finish(self, wall_ns: int) -> None:
         """Report everything that is known to be missing, without waiting for what might still arrive.
 
@@ -177,8 +185,7 @@ class Session:
 
     def _report_holes(self, now: float) -> None:
         for track in self.tracks.values():
-            for gap in track.due_breaks(now):
-                self._note_break(track, gap)
+            self._actions += [self._break_note(track, gap) for gap in track.due_breaks(now)]
             for hole in track.due_holes(now):
                 self._note_hole(track, hole)
 
@@ -206,12 +213,13 @@ class Session:
             })  # fmt: skip
         self._actions.append(Fetch(track, hole.first, hole.last))
 
-    def _note_break(self, track: Track, gap: Break) -> None:
+    def _break_note(self, track: Track, gap: Break) -> Note:
         track.stats.breaks += 1
-        self._note("gap", track, {
+        facts = {
             "expected": gap.expected, "received": gap.previous, "missing": None,
             "start_ms": gap.start_ns // 1_000_000, "end_ms": gap.end_ns // 1_000_000,
-        })  # fmt: skip
+        }  # fmt: skip
+        return Note("gap", track.symbol, track.stream, facts=facts)
 
     def _stray(self, link: Link, frame: bytes) -> None:
         kind = control_kind(frame)

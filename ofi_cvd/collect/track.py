@@ -234,7 +234,8 @@ class Track:
             if self._lost:
                 self.breaks.append(Break(last, None, self.last_ns, recv_ns, now))
         elif previous not in self._seen:
-            self.breaks.append(Break(last, previous, self.last_ns, recv_ns, now + GRACE_S))
+            grace_s = 0.0 if self._lost else GRACE_S  # what no connection carried cannot arrive late
+            self.breaks.append(Break(last, previous, self.last_ns, recv_ns, now + grace_s))
 
     def _late(self, number: int, recv_ns: int, now: float) -> None:
         """Store an id below the newest; a long row of them means that the venue's ids have begun anew."""

@@ -308,3 +308,22 @@ def test_frames_of_a_connection_that_is_gone_are_not_taken() -> None:
     link = world.opened()
     world.session.closed(link.conn, world.now, "reset")
     assert world.frames(link, trade(1)) == 0
+
+
+def test_a_hole_of_quotes_is_known_with_the_frame_behind_it() -> None:
+    """The ledger has to have it before the spool has that frame: a kill in between would hide it for good."""
+    world = World(streams=("bookTicker",))
+    track = world.session.tracks["BTCUSDT", "bookTicker"]
+    track.resume(5, NOON_NS - 10**10, [], [])
+    link = world.opened()
+    quote = (
+        b'{"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":9,"T":1,"E":1,"b":"1","B":"1","a":"2","A":"1"}}'
+    )
+    assert world.frames(link, quote) == 1
+    (note,) = world.session.settled_breaks(world.now)
+    assert (note.event, note.facts["start_ms"], note.facts["end_ms"]) == (
+        "gap",
+        NOON_NS // 10**6 - 10_000,
+        NOON_NS // 10**6,
+    )
+    assert "gap" not in kinds(world.tick(2.0))

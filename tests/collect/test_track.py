@@ -85,6 +85,15 @@ def test_a_chained_book_breaks_where_its_previous_id_never_came() -> None:
     assert (gap.expected, gap.previous, gap.start_ns, gap.end_ns) == (20, 30, 200, 300)
 
 
+def test_after_an_outage_nothing_can_come_late() -> None:
+    one = track("depth10@100ms")
+    one.accept(book(10, 9), 100, 0.0)
+    one.lose()
+    one.accept(book(40, 30), 300, 9.0)
+    (gap,) = one.due_breaks(9.0)
+    assert (gap.expected, gap.previous) == (10, 30)
+
+
 def test_a_book_that_comes_late_closes_the_break() -> None:
     one = track("depth10@100ms")
     for number, previous in ((10, 9), (30, 20), (20, 10)):
