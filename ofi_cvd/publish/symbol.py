@@ -173,6 +173,8 @@ class SymbolBuild:
             candidate = max(self.entry.hours) + HOUR_MS if self.entry.hours else None
             if candidate is not None and not self._stand_at(candidate):
                 continue
+            if candidate is not None and self._is_early(candidate):
+                continue
             found = self._first_hour() if candidate is None else candidate
             if candidate is not None and self.entry.last_event_ms < candidate:
                 found = None
@@ -202,6 +204,16 @@ class SymbolBuild:
         )
         times = [max(first, before or first) for first, before in firsts if first is not None]
         return min(times) // HOUR_MS * HOUR_MS if times else None
+
+    def _is_early(self, hour_ms: int) -> bool:
+        """Return whether the first open row lies before the hour: the one it belongs to was closed too soon, and is due."""
+        early = self._first_hour()
+        if early is None or early >= hour_ms:
+            return False
+        self._add_due(early)
+        self._through_ms = self.intake.last_receipt_hour_ms  # the row is to be read when that hour is built
+        self._standing = None
+        return True
 
     def _built_keys(self) -> Keys:
         """Return the ids that the hours built so far end with."""
@@ -268,12 +280,7 @@ class SymbolBuild:
         self._read_through(through, until)
         if self.entry.due and self.entry.due[0] < hour_ms:
             return
-        early = self._first_hour()
-        if early is not None and early < hour_ms:
-            # An id behind the hour's beginning whose time is before it: the hour it belongs to was closed too soon.
-            self._add_due(early)
-            self._through_ms = self.intake.last_receipt_hour_ms  # and the row is to be read when that is built
-            self._standing = None
+        if self._is_early(hour_ms):
             return
         trade_rows, trade_key = self.intake.trades.take(hour_ms + HOUR_MS)
         book_rows, update_key = self.intake.books.take(hour_ms + HOUR_MS)
