@@ -18,6 +18,7 @@ os.environ.pop("COLUMNS", None)
 
 # Recorders, exchanges and senders that must keep up with real time: beside another test they would measure that test.
 EXCLUSIVE = {
+    "collect/test_faults.py",
     "collect/test_kill.py",
     "collect/test_process.py",
     "collect/test_rotation.py",
