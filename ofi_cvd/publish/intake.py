@@ -13,7 +13,7 @@ from ofi_cvd.errors import SpoolError
 from ofi_cvd.publish.checkpoint import Source
 from ofi_cvd.publish.ingest import Reader
 from ofi_cvd.publish.pool import Pool, book_pool, trade_pool
-from ofi_cvd.spool.layout import SpoolFile, hour_dir, line_start, list_files, plain_size
+from ofi_cvd.spool.layout import hour_dir, line_start, list_files, plain_size
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,6 @@ class Intake:
         """The receipt hour of the next file to read."""
         return min((self._files[name].hour_ms for name in self._unread), default=None)
 
-    @property
-    def last_receipt_hour_ms(self) -> int:
-        """The latest receipt hour of the files that were read."""
-        unread = set(self._unread)
-        return max((file.hour_ms for name, file in self._files.items() if name not in unread), default=0)
-
     def open_at(self, keys: Keys, *, goes_on: bool) -> None:
         """Stand before the hour that begins with `keys`; `goes_on` if it follows the one the pools stood at."""
         if not goes_on:
@@ -116,24 +110,39 @@ class Intake:
     def _is_trade(self, name: str) -> bool:
         return f".{self._settings.trade_stream}." in name
 
-    def read_through(self, receipt_hour_ms: int, until: Keys) -> None:
-        """Read what is not read yet: receipts up to an hour, and later files known to hold ids below `until`."""
+    def read_through(self, receipt_hour_ms: int) -> None:
+        """Read what is not read yet of the receipts up to an hour."""
         for name in list(self._unread):
             file, source = self._files[name], self._sources.get(name)
-            is_trade = file.stream == self._settings.trade_stream
-            opens, ends = (self.keys.trade, until.trade) if is_trade else (self.keys.update, until.update)
-            is_known = source is not None and source.size == self._sizes[name]
-            if source and is_known and (source.last_key is None or (opens is not None and source.last_key < opens)):
-                self._unread.remove(name)
-                continue
-            holds_earlier = (
-                source is not None and source.first_key is not None and ends is not None and source.first_key < ends
-            )
-            if file.hour_ms <= receipt_hour_ms or holds_earlier:
-                self._read(name, file, source, opens, is_trade=is_trade)
-                self._unread.remove(name)
+            if source is not None and source.size == self._sizes[name]:
+                opens = self.keys.trade if self._is_trade(name) else self.keys.update
+                if source.last_key is None or (opens is not None and source.last_key < opens):
+                    self._unread.remove(name)
+                    continue
+            if file.hour_ms <= receipt_hour_ms:
+                self._read(name)
 
-    def _read(self, name: str, file: SpoolFile, source: Source | None, opens: int | None, *, is_trade: bool) -> None:
+    def read_known(self, end_ms: int) -> None:
+        """Read later files known to hold ids before the first one behind `end_ms`: every row known takes part in its hour."""
+        for pool, is_trade in ((self.trades, True), (self.books, False)):
+            while known := self._known_unread(is_trade=is_trade):
+                first, name = min(known)
+                behind = pool.take(end_ms)[1]
+                if behind is not None and first >= behind:
+                    break
+                self._read(name)
+
+    def _known_unread(self, *, is_trade: bool) -> list[tuple[int, str]]:
+        """Return the first ids and names of the unread files of a stream whose ids are known."""
+        return [
+            (source.first_key, name)
+            for name in self._unread
+            if (source := self._sources.get(name)) and source.first_key is not None and self._is_trade(name) == is_trade
+        ]
+
+    def _read(self, name: str) -> None:
+        file, source, is_trade = self._files[name], self._sources.get(name), self._is_trade(name)
+        opens = self.keys.trade if is_trade else self.keys.update
         if source is not None and self._sizes[name] < source.size:
             raise SpoolError(
                 f"{file.folder / file.name}: expected at least the {source.size} bytes that were read before, "
@@ -154,6 +163,7 @@ class Intake:
         self._sources[name] = Source(self._sizes[name], first, last, dict(rows.refused))
         self.last_recv_ms = max(self.last_recv_ms, (recv_ns or 0) // 1_000_000)
         pool.add(frame if opens is None else frame.filter(key >= opens))
+        self._unread.remove(name)
 
     def seen_ids(self) -> tuple[int, int]:
         """Return the first and last trade id read from any file; (0, -1) before the first."""

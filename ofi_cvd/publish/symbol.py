@@ -74,7 +74,6 @@ class SymbolBuild:
         self.levels = min(self.settings.levels, depth_levels(self.settings.source) or 1)
         self.intake = Intake(job.symbol, self.settings, self.levels, entry.sources, self._note_late)
         self._standing: int | None = None  # the hour the pools are open at
-        self._through_ms = 0  # receipts up to this hour are read before any hour is built
         self._unfinished: int | None = None  # the hour that was built up to the last event known
         self.opening = Opening()
 
@@ -186,10 +185,11 @@ class SymbolBuild:
             if found is not None or receipt_hour is None:
                 self._standing = found
                 return found
-            self._read_through(receipt_hour, Keys())
+            self.intake.read_through(receipt_hour)
+            self._note_times()
 
-    def _read_through(self, receipt_hour_ms: int, until: Keys) -> None:
-        self.intake.read_through(receipt_hour_ms, until)
+    def _note_times(self) -> None:
+        """Note the latest event and receipt among what was read."""
         times = (self.intake.trades.last_ms(), self.intake.books.last_ms())
         ends = (-(-at // 1000) * 1000 for at in times if at is not None)
         self.entry.last_event_ms = max(self.entry.last_event_ms, *ends, -1)
@@ -211,7 +211,6 @@ class SymbolBuild:
         if early is None or early >= hour_ms:
             return False
         self._add_due(early)
-        self._through_ms = self.intake.last_receipt_hour_ms  # the row is to be read when that hour is built
         self._standing = None
         return True
 
@@ -271,13 +270,14 @@ class SymbolBuild:
         trade_gaps = [gap for gap in self.trade_gaps if self._is_felt(gap, hour_ms)]
         book_gaps = [gap for gap in self.book_gaps if self._is_felt(gap, hour_ms)]
         until = Keys(known.next_trade_id, known.next_update_id)
-        through = max(receipts_for(hour_ms, [gap.end_ms for gap in trade_gaps]), self._through_ms)
         try:
             self.intake.check_there(until)
         except SpoolError:
             self.entry.due = [at for at in self.entry.due if at != hour_ms]  # said once; hours without it go on
             raise
-        self._read_through(through, until)
+        self.intake.read_through(receipts_for(hour_ms, [gap.end_ms for gap in trade_gaps]))
+        self.intake.read_known(hour_ms + HOUR_MS)
+        self._note_times()
         if self.entry.due and self.entry.due[0] < hour_ms:
             return
         if self._is_early(hour_ms):

@@ -22,7 +22,7 @@ from ofi_cvd.publish.run import build
 from ofi_cvd.schemas import KINDS
 from tests.datasets import frames_of, settings_for
 from tests.oracles import read_capture
-from tests.publish.pieces import stretched
+from tests.publish.pieces import PHASES, stretched
 from tests.spool_files import write_spool
 from tests.strategies import Json, Market, markets
 
@@ -60,7 +60,7 @@ def assert_nothing_looked_ahead(market: Market, share: float, root: Path) -> int
 
 
 @given(markets(), st.floats(0.1, 0.95), st.sampled_from((0, 0, 1)))
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
 def test_frames_received_later_change_no_earlier_row(market: Market, share: float, silence: int) -> None:
     """Any market; a cut where nothing is dropped, or everything, says nothing."""
     market = stretched(market, [(0.6, silence)] if silence else [])

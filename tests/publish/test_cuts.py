@@ -15,6 +15,7 @@ from ofi_cvd.config import Settings
 from ofi_cvd.publish.run import build
 from tests.datasets import settings_for
 from tests.publish.pieces import (
+    PHASES,
     Growing,
     Killed,
     Piece,
@@ -87,7 +88,7 @@ def assert_cut_changes_nothing(market: Market, pieces: list[Piece], turns: list[
 
 
 @given(markets(), st.lists(SHARES, max_size=4), st.lists(TORN, max_size=5), st.lists(TURNS, max_size=5), TURNS)
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
 def test_any_cutting_and_any_deaths_give_the_rows_of_one_build(
     market: Market, places: list[float], torn: list[float], turns: list[Turn], last: Turn
 ) -> None:
@@ -97,7 +98,7 @@ def test_any_cutting_and_any_deaths_give_the_rows_of_one_build(
 
 
 @given(markets(max_size=50), JUMPS, st.booleans(), st.lists(SHARES, max_size=4), st.lists(TURNS, max_size=5), TURNS)
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
 def test_any_cutting_with_silent_hours(
     market: Market,
     jumps: list[tuple[float, int]],

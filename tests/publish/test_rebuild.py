@@ -20,7 +20,7 @@ from ofi_cvd.parts import HOUR_MS
 from ofi_cvd.publish.run import BuildReport, build
 from ofi_cvd.publish.slices import Window
 from tests.datasets import settings_for
-from tests.publish.pieces import assert_no_strays, assert_same_rows, hashes, stretched
+from tests.publish.pieces import PHASES, assert_no_strays, assert_same_rows, hashes, stretched
 from tests.spool_files import write_spool
 from tests.strategies import Market, markets
 
@@ -172,7 +172,7 @@ def test_other_parameters_are_refused(place: Place) -> None:
 
 
 @given(markets(), st.integers(0, 2), st.sampled_from((5, 60, 3600)))
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
 def test_any_market_is_built_to_the_same_bytes(market: Market, silence: int, slice_secs: int) -> None:
     """Two folders, and one of them rebuilt in place."""
     assume(market.frames)

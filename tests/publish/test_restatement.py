@@ -14,7 +14,7 @@ from ofi_cvd.publish.compact import compact
 from ofi_cvd.publish.run import build
 from ofi_cvd.spool.seal import seal_closed_hours
 from tests.datasets import settings_for
-from tests.publish.pieces import assert_no_strays, assert_same_rows, hashes, stretched
+from tests.publish.pieces import PHASES, assert_no_strays, assert_same_rows, hashes, stretched
 from tests.spool_files import HOUR_MS, write_spool
 from tests.strategies import HOUR_END_MS, SMALL_PARAMS, BookStep, Json, Market, Tape, TradeStep, markets
 
@@ -214,7 +214,7 @@ PLACES = st.lists(st.integers(0, 10**6), min_size=1, max_size=4)
 
 
 @given(markets(max_size=60), st.integers(0, 2), PLACES, st.sampled_from((5, 3600)), st.booleans(), st.booleans())
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
 def test_any_frames_and_gaps_that_come_later(
     found: Market, silence: int, places: list[int], slice_secs: int, compacted: bool, sealed: bool
 ) -> None:
