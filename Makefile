@@ -36,7 +36,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/build.py
 
 docs: $(VENV)/.dev
-	$(BIN)/python -m ofi_cvd.reference
+	$(BIN)/python -m ofi_cvd.cli.reference
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:

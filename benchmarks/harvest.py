@@ -29,12 +29,12 @@ from typing import Final
 import polars as pl
 import psutil
 
-from ofi_cvd.config import Settings, load
 from ofi_cvd.harvest.run import Run
 from ofi_cvd.harvest.run import load as load_run
-from ofi_cvd.parts import current_parts, start_of
+from ofi_cvd.publish.parts import current_parts, start_of
 from ofi_cvd.publish.run import build
 from ofi_cvd.schemas import KINDS, Kind
+from ofi_cvd.settings import Settings, load
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 SIX: Final = "BTCUSDT,ETHUSDT,BNBUSDT,XRPUSDT,ADAUSDT,SOLUSDT"

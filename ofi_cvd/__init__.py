@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ofi_cvd.dataset import Dataset, open_dataset
+    from ofi_cvd.dataset.reader import Dataset, open_dataset
 
 __version__ = "0.1.0"
 __all__ = ["Dataset", "__version__", "open_dataset"]
@@ -14,7 +14,7 @@ __all__ = ["Dataset", "__version__", "open_dataset"]
 def __getattr__(name: str) -> object:
     """Load the reader when it is first asked for, so that `import ofi_cvd` stays quick."""
     if name in {"Dataset", "open_dataset"}:
-        from ofi_cvd import dataset  # noqa: PLC0415
+        from ofi_cvd.dataset import reader as dataset  # noqa: PLC0415
 
         return getattr(dataset, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,10 +10,10 @@ from typing import TypeAlias
 
 import polars as pl
 
-from ofi_cvd.config import Settings, load
-from ofi_cvd.parts import current_parts
+from ofi_cvd.publish.parts import current_parts
 from ofi_cvd.publish.run import build
 from ofi_cvd.schemas import KINDS, TABLES, Kind
+from ofi_cvd.settings import Settings, load
 from tests.spool_files import write_spool
 
 Rows: TypeAlias = list[dict[str, object]]

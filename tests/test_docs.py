@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ofi_cvd import __version__, reference
-from ofi_cvd.config import Settings
-from ofi_cvd.meanings import MEANINGS
+from ofi_cvd.dataset.meanings import MEANINGS
 from ofi_cvd.schemas import TABLES
+from ofi_cvd.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(

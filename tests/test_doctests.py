@@ -17,7 +17,7 @@ WITH_EXAMPLES = sorted(
 
 
 def test_the_reader_has_examples() -> None:
-    assert "ofi_cvd.dataset" in WITH_EXAMPLES
+    assert "ofi_cvd.dataset.reader" in WITH_EXAMPLES
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)

@@ -72,7 +72,7 @@ def test_no_page_loads_anything_from_another_machine(site: Path) -> None:
 def test_the_reader_is_documented_with_its_examples(site: Path) -> None:
     text = (site / "api" / "index.html").read_text("utf-8")
     for name in ("open_dataset", "Dataset.prices", "Dataset.sql", "Dataset.connection"):
-        assert f'id="ofi_cvd.dataset.{name}"' in text
+        assert f'id="ofi_cvd.dataset.reader.{name}"' in text
 
 
 def test_search_finds_words_of_the_docs(site: Path) -> None:
@@ -91,7 +91,8 @@ def functions_named() -> set[str]:
 def test_every_formula_names_a_function_that_exists() -> None:
     """The page cannot go on naming what was renamed."""
     modules = [
-        importlib.import_module(f"ofi_cvd.build.{path.stem}") for path in (ROOT / "ofi_cvd/build").glob("[a-z]*.py")
+        importlib.import_module(f"ofi_cvd.features.{path.stem}")
+        for path in (ROOT / "ofi_cvd/features").glob("[a-z]*.py")
     ]
     known = {name for module in modules for name in vars(module)}
     named = functions_named()

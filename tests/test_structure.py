@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "ofi_cvd"
-COLLECTING = {"publish", "quality", "analysis", "dataset.py"}
-SPEAKING = {"binance", "exchange"}  # the exchange says on the wire what the other reads from it
+COLLECTING = {"publish", "quality", "analysis", "dataset"}
+SPEAKING = {"binance", "exchange", "simulator"}  # the exchange says on the wire what the other reads from it
 WIRE_KEYS = {"pu", "lastUpdateId", "nq", "a", "b", "p", "q", "m", "t", "u", "A", "B", "E", "T", "U", "X"}
 WIRE_PATH = re.compile(r"(?<![\w.])(\$\.)?data\.([A-Za-z]|pu)\b")
 
@@ -28,10 +28,10 @@ def test_only_the_edges_collect() -> None:
     assert found == []
 
 
-def test_the_build_room_touches_no_file() -> None:
+def test_the_features_room_touches_no_file() -> None:
     """Its stages are functions of frames: it opens, reads and writes nothing."""
     text = re.compile(r"\b(open|scan_\w+|read_\w+|write_\w+|sink_\w+|Path)\(")
-    for path in sorted((PACKAGE / "build").glob("*.py")):
+    for path in sorted((PACKAGE / "features").glob("*.py")):
         found = {match[1] for match in text.finditer(path.read_text("utf-8"))}
         # The state is turned into bytes and back, in memory.
         assert found <= ({"write_parquet", "read_parquet"} if path.name == "state.py" else set()), path.name

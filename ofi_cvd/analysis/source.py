@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from ofi_cvd.analysis.arrays import floats, ints
 from ofi_cvd.analysis.parameters import Price
 from ofi_cvd.analysis.quotes import Gaps, Quotes, id_gaps, join_gaps, suspect_gaps
-from ofi_cvd.dataset import open_dataset
+from ofi_cvd.dataset.reader import open_dataset
 from ofi_cvd.errors import InputError
-from ofi_cvd.parts import Part, current_parts
+from ofi_cvd.publish.parts import Part, current_parts
 from ofi_cvd.schemas import Kind
 
 

@@ -16,10 +16,10 @@ from typing import Self, TypeVar
 import httpx
 import msgspec
 
-from ofi_cvd.backoff import backoff_delays
 from ofi_cvd.binance.endpoints import Endpoint
 from ofi_cvd.binance.keys import RestTrade
 from ofi_cvd.binance.wire import Market
+from ofi_cvd.common.backoff import backoff_delays
 from ofi_cvd.errors import ExchangeError
 
 MINUTE_S = 60.0

@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from ofi_cvd.config import STREAM_PATTERN, SYMBOL_PATTERN
+from ofi_cvd.settings import STREAM_PATTERN, SYMBOL_PATTERN
 
 Market: TypeAlias = Literal["usdm", "spot"]
 Route: TypeAlias = Literal["market", "public"]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ofi_cvd import __version__
-from ofi_cvd.cli.console import err, out
+from ofi_cvd.common.terminal import err, out
 from ofi_cvd.errors import OfiCvdError
 
 COMMAND_MODULES = (

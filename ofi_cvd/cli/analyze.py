@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from ofi_cvd.cli import options
-from ofi_cvd.cli.console import out, table
-from ofi_cvd.cli.times import parse_time
+from ofi_cvd.common.terminal import out, table
+from ofi_cvd.common.times import parse_time
 from ofi_cvd.errors import InputError, UsageError
 
 

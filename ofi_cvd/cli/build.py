@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Self
 import typer
 
 from ofi_cvd.cli import options
-from ofi_cvd.cli.console import err, is_terminal, out, table
-from ofi_cvd.cli.times import parse_span, parse_time, show_time
+from ofi_cvd.common.terminal import err, is_terminal, out, table
+from ofi_cvd.common.times import parse_span, parse_time, show_time
 
 if TYPE_CHECKING:
-    from ofi_cvd.config import Settings
     from ofi_cvd.publish.run import BuildReport, Progress
+    from ofi_cvd.settings import Settings
 
 Start = Annotated[str | None, typer.Option(metavar="TIME", help="publish from this UTC time on", show_default=False)]
 End = Annotated[str | None, typer.Option(metavar="TIME", help="publish up to this UTC time", show_default=False)]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ofi_cvd.cli import options
-from ofi_cvd.cli.console import err
+from ofi_cvd.common.terminal import err
 
 
 def register(app: typer.Typer) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import typer
 
 from ofi_cvd.cli import options
-from ofi_cvd.cli.console import out
+from ofi_cvd.common.terminal import out
 
 
 def register(app: typer.Typer) -> None:

@@ -7,7 +7,7 @@ import json
 import typer
 
 from ofi_cvd.cli import options
-from ofi_cvd.cli.console import out, table
+from ofi_cvd.common.terminal import out, table
 
 
 def register(app: typer.Typer) -> None:

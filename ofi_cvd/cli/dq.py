@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ofi_cvd.cli import options
-from ofi_cvd.cli.console import err, out
-from ofi_cvd.cli.times import parse_time
+from ofi_cvd.common.terminal import err, out
+from ofi_cvd.common.times import parse_time
 from ofi_cvd.errors import RunError, UsageError
 
 if TYPE_CHECKING:
-    from ofi_cvd.config import Settings
     from ofi_cvd.quality.window import Window
+    from ofi_cvd.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -76,7 +76,7 @@ def dq(
 
 def _window(settings: Settings, start_ms: int | None, end_ms: int | None) -> Window:
     """Return the run that was asked for; what is not said is taken from the ledger, or from the files."""
-    from ofi_cvd.dataset import open_dataset  # noqa: PLC0415
+    from ofi_cvd.dataset.reader import open_dataset  # noqa: PLC0415
     from ofi_cvd.quality.window import Window, stored_window  # noqa: PLC0415
 
     if start_ms is None or end_ms is None:

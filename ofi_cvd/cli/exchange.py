@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ofi_cvd.cli import options
-from ofi_cvd.cli.console import err, out
+from ofi_cvd.common.terminal import err, out
 
 if TYPE_CHECKING:
     from ofi_cvd.exchange.routes import Venue
@@ -100,8 +100,8 @@ def _terms(venue: Venue, *, life: float | None, ping_every: float | None, pong_w
 
 
 def _simulated(symbols: tuple[str, ...], seed: int, rate: float) -> Source:
-    from ofi_cvd.exchange.market import Market  # noqa: PLC0415
     from ofi_cvd.exchange.source import MarketSource  # noqa: PLC0415
+    from ofi_cvd.simulator import Market  # noqa: PLC0415
 
     Market(symbols[0], seed, 0, rate)  # refuses a bad rate before anything is served
     return MarketSource(symbols, lambda symbol, start_ms: Market(symbol, seed, start_ms, rate, block_ms=_BLOCK_MS))

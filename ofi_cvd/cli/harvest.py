@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ofi_cvd.cli import options
-from ofi_cvd.cli.console import out
+from ofi_cvd.common.terminal import out
 from ofi_cvd.errors import OfiCvdError
 
 

@@ -13,12 +13,12 @@ import typer
 from rich.markup import escape
 
 from ofi_cvd.cli import options
-from ofi_cvd.cli.console import err, is_terminal, out, table
+from ofi_cvd.common.terminal import err, is_terminal, out, table
 from ofi_cvd.errors import InputError
 
 if TYPE_CHECKING:
-    from ofi_cvd.importing.capture import CaptureLines
-    from ofi_cvd.importing.hftbacktest import ImportReport
+    from ofi_cvd.history.capture import CaptureLines
+    from ofi_cvd.history.hftbacktest import ImportReport
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="captures, plain or gzip", show_default=False)]
 Streams = Annotated[
@@ -51,7 +51,7 @@ def hftbacktest(
 
     Example: ofi import hftbacktest btcusdt_20240718.gz btcusdt_20240719.gz
     """
-    from ofi_cvd.importing.hftbacktest import import_hftbacktest  # noqa: PLC0415  # `ofi --help` stays quick
+    from ofi_cvd.history.hftbacktest import import_hftbacktest  # noqa: PLC0415  # `ofi --help` stays quick
 
     settings = options.effective(pairs, spool_dir=spool_dir, symbols=symbols).settings
     with _progress(files) as advance:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ofi_cvd.config import Effective, load
 from ofi_cvd.errors import UsageError
+from ofi_cvd.settings import Effective, load
 
 Set = Annotated[
     list[str] | None,

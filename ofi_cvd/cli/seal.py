@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ofi_cvd.cli import options
-from ofi_cvd.cli.console import err, is_terminal, out
+from ofi_cvd.common.terminal import err, is_terminal, out
 
 if TYPE_CHECKING:
     from ofi_cvd.spool.seal import SealReport

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ofi_cvd.cli import options
-from ofi_cvd.cli.console import err, is_terminal, out
+from ofi_cvd.common.terminal import err, is_terminal, out
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def simulate(
     from rich.progress import Progress  # noqa: PLC0415  # keeps `ofi --help` quick
 
     from ofi_cvd.errors import InputError  # noqa: PLC0415
-    from ofi_cvd.exchange.market import simulate_spool  # noqa: PLC0415
+    from ofi_cvd.simulator import simulate_spool  # noqa: PLC0415
 
     if not 0 < hours < float("inf"):
         raise InputError(f"--hours: expected a number above 0, found {hours}")

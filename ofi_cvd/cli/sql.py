@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ofi_cvd.cli import options
-from ofi_cvd.cli.console import err, out, table
+from ofi_cvd.common.terminal import err, out, table
 from ofi_cvd.errors import UsageError
 
 if TYPE_CHECKING:

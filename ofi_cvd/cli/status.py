@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from ofi_cvd.cli import options
-from ofi_cvd.cli.console import out, table
-from ofi_cvd.cli.times import show_time
+from ofi_cvd.common.terminal import out, table
+from ofi_cvd.common.times import show_time
 
 if TYPE_CHECKING:
     from ofi_cvd.publish.status import SymbolStatus

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ofi_cvd.backoff import ConnectBudget, backoff_delays
 from ofi_cvd.binance.endpoints import ConnectionPlan
 from ofi_cvd.binance.keys import Key
 from ofi_cvd.collect.actions import Action, Close, Note, Open
 from ofi_cvd.collect.stats import RecorderStats
 from ofi_cvd.collect.track import LONGEST_SILENCE_S, Track
-from ofi_cvd.config import Settings
+from ofi_cvd.common.backoff import ConnectBudget, backoff_delays
+from ofi_cvd.settings import Settings
 
 STABLE_S = 10.0  # a connection that delivered for so long was a good one: the next failure starts from a short wait
 LINGER_S = 2.0  # the old connection may lag behind the new one by so much

@@ -6,8 +6,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from ofi_cvd.cli.console import table
 from ofi_cvd.collect.stats import RecorderStats
+from ofi_cvd.common.terminal import table
 
 REFRESH_S = 1.0
 

@@ -8,13 +8,13 @@ import sys
 
 from rich.live import Live
 
-from ofi_cvd.cli.console import err
 from ofi_cvd.collect.panel import REFRESH_S, panel, wants_panel
 from ofi_cvd.collect.recorder import record
 from ofi_cvd.collect.stats import RecorderStats
-from ofi_cvd.config import Settings
-from ofi_cvd.logs import log_to
-from ofi_cvd.signals import stop_signals
+from ofi_cvd.common.logs import log_to
+from ofi_cvd.common.signals import stop_signals
+from ofi_cvd.common.terminal import err
+from ofi_cvd.settings import Settings
 
 
 def run_recorder(settings: Settings) -> RecorderStats:

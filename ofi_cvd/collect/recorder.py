@@ -28,8 +28,8 @@ from ofi_cvd.collect.session import Session
 from ofi_cvd.collect.spooler import Repair, Spooler
 from ofi_cvd.collect.stats import RecorderStats
 from ofi_cvd.collect.track import Hole
-from ofi_cvd.config import Settings
 from ofi_cvd.errors import ExchangeError, LockedError, SpoolError
+from ofi_cvd.settings import Settings
 
 TICK_S = 0.1
 CLOCK_S = 60.0

@@ -14,7 +14,6 @@ from typing import TypeAlias
 
 import msgspec
 
-from ofi_cvd.backoff import ConnectBudget
 from ofi_cvd.binance.endpoints import ConnectionPlan
 from ofi_cvd.binance.keys import Key, control_kind, key_reader, stream_of, stream_of_any
 from ofi_cvd.binance.wire import stream_name
@@ -22,6 +21,7 @@ from ofi_cvd.collect.actions import Action, Fetch, Note, Open
 from ofi_cvd.collect.group import Beat, Group, Link, Policy
 from ofi_cvd.collect.stats import RecorderStats
 from ofi_cvd.collect.track import Break, Hole, Track
+from ofi_cvd.common.backoff import ConnectBudget
 
 Entry: TypeAlias = tuple[Track, int, bytes]
 

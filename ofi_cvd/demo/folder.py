@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ofi_cvd.config import Settings
 from ofi_cvd.errors import InputError
+from ofi_cvd.settings import Settings
 
 _MARK: Final = ".made-by-ofi-demo"
 

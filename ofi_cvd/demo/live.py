@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ofi_cvd.config import Settings
 from ofi_cvd.demo.folder import Act
 from ofi_cvd.demo.proof import Held, held
 from ofi_cvd.errors import RunError
-from ofi_cvd.exchange.market import Market
 from ofi_cvd.exchange.server import Exchange
 from ofi_cvd.exchange.source import MarketSource
+from ofi_cvd.settings import Settings
+from ofi_cvd.simulator import Market
 
 DOWN_S: Final = 3.0
 _PATIENCE_S: Final = 30.0

@@ -12,20 +12,20 @@ from typing import Final
 
 from rich.console import Console
 
-from ofi_cvd.cli.console import table
+from ofi_cvd.common.terminal import table
 from ofi_cvd.demo.folder import Act, fresh_folder
 from ofi_cvd.demo.live import LiveFacts, log_path, record_through_a_kill
 from ofi_cvd.demo.proof import book_gaps_s
 from ofi_cvd.demo.show import flow_explains, show_tables, traded_window
 from ofi_cvd.errors import RunError
-from ofi_cvd.exchange.market import simulate_spool
-from ofi_cvd.exchange.market.simulate import DEFAULT_START_MS
-from ofi_cvd.importing.hftbacktest import import_hftbacktest
+from ofi_cvd.history.hftbacktest import import_hftbacktest
 from ofi_cvd.publish.run import build
 from ofi_cvd.quality.page import write_page
 from ofi_cvd.quality.report import judge_window, write_documents
 from ofi_cvd.quality.terminal import verdict
 from ofi_cvd.quality.window import Window
+from ofi_cvd.simulator import simulate_spool
+from ofi_cvd.simulator.simulate import DEFAULT_START_MS
 
 _CAPTURED: Final = ("BTCUSDT", "ETHUSDT")
 _RATE: Final = 5.0  # the live market's activity: seconds are short

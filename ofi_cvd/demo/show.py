@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import polars as pl
 from rich.console import Console
 
-from ofi_cvd.cli.console import sparkline, table
-from ofi_cvd.config import Settings
-from ofi_cvd.dataset import Dataset, open_dataset
+from ofi_cvd.common.terminal import sparkline, table
+from ofi_cvd.dataset.reader import Dataset, open_dataset
 from ofi_cvd.quality import queries
 from ofi_cvd.quality.window import Window
 from ofi_cvd.schemas import KINDS, SCENARIOS
+from ofi_cvd.settings import Settings
 
 _SPARK = 26  # two of them, a symbol and two prices fit 80 columns
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Final
 
-from ofi_cvd.config import Settings
 from ofi_cvd.errors import OfiCvdError, PublishError, RunError
 from ofi_cvd.harvest.child import Channel
 from ofi_cvd.harvest.figures import dataset_figures
@@ -19,6 +18,7 @@ from ofi_cvd.publish import checkpoint
 from ofi_cvd.publish.checkpoint import HourEntry
 from ofi_cvd.publish.memory import Memory
 from ofi_cvd.publish.run import BuildReport, build
+from ofi_cvd.settings import Settings
 from ofi_cvd.spool.layout import list_files
 
 FLUSH_S: Final = 0.4  # a receipt is on the disk within so many seconds (SPEC 2)

@@ -13,9 +13,9 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Final, Self
 
+from ofi_cvd.common.logs import FactsFormatter
 from ofi_cvd.errors import OfiCvdError
 from ofi_cvd.harvest.messages import STOP, Line, Message
-from ofi_cvd.logs import FactsFormatter
 
 QUEUE: Final = 2000
 _LAST_S: Final = 5.0

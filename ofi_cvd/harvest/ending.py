@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ofi_cvd.cli.console import table
-from ofi_cvd.cli.times import show_time
+from ofi_cvd.common.terminal import table
+from ofi_cvd.common.times import show_time
 
 
 def show_summary(summary: Mapping[str, Any], path: Path, console: Console) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from multiprocessing.connection import Connection
 
-from ofi_cvd.config import Settings
 from ofi_cvd.harvest.messages import Task
 from ofi_cvd.harvest.run import Run
+from ofi_cvd.settings import Settings
 
 
 def recorder(settings: Settings, connection: Connection) -> None:

@@ -11,14 +11,14 @@ from typing import Any, Final
 
 import polars as pl
 
-from ofi_cvd.config import Settings
-from ofi_cvd.dataset import open_dataset
+from ofi_cvd.dataset.reader import open_dataset
 from ofi_cvd.harvest.messages import Dataset
 from ofi_cvd.harvest.run import HOUR_MS, Run
 from ofi_cvd.quality.figures import Figures, run_all
 from ofi_cvd.quality.gates import SCENES, scene_misses
 from ofi_cvd.quality.published import Published
 from ofi_cvd.quality.window import Window
+from ofi_cvd.settings import Settings
 
 RECENT_MS: Final = 900_000  # `cvd_scale_median` and `cvd_floor_hit_rate` speak of the last quarter of an hour
 _COLUMNS: Final = ("n", *SCENES.values())

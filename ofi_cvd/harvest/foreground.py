@@ -13,9 +13,9 @@ from typing import Self
 from rich.live import Live
 
 from ofi_cvd.binance.endpoints import resolve
-from ofi_cvd.cli.console import err
 from ofi_cvd.collect.panel import REFRESH_S, wants_panel
-from ofi_cvd.config import Settings
+from ofi_cvd.common.signals import stop_signals
+from ofi_cvd.common.terminal import err
 from ofi_cvd.errors import OfiCvdError, UsageError
 from ofi_cvd.harvest import run as runs
 from ofi_cvd.harvest.logbook import Logbook, log_path, stderr_unless
@@ -23,7 +23,7 @@ from ofi_cvd.harvest.panel import panel
 from ofi_cvd.harvest.parent import Harvest, facts_of, harvest_lock
 from ofi_cvd.harvest.watch import Watch
 from ofi_cvd.monitor.server import MetricsServer
-from ofi_cvd.signals import stop_signals
+from ofi_cvd.settings import Settings
 
 log = logging.getLogger(__name__)
 

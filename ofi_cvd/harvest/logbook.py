@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TextIO
 
+from ofi_cvd.common.logs import FactsFormatter
 from ofi_cvd.harvest.run import Run
-from ofi_cvd.logs import FactsFormatter
 
 RECENT: Final = 8
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ofi_cvd.cli.console import table
 from ofi_cvd.collect.stats import StreamStats
+from ofi_cvd.common.terminal import table
 from ofi_cvd.harvest.watch import Watch
 
 

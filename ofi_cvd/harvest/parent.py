@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
-from ofi_cvd.config import Settings
 from ofi_cvd.errors import LockedError, PublishError, RunError, UsageError
 from ofi_cvd.harvest import entry
 from ofi_cvd.harvest import run as runs
@@ -22,6 +21,7 @@ from ofi_cvd.harvest.logbook import Logbook, clock
 from ofi_cvd.harvest.messages import FINISH, STOP, Built, Counted, Dataset, Judged, Line, Task
 from ofi_cvd.harvest.supervise import Child
 from ofi_cvd.harvest.watch import Watch
+from ofi_cvd.settings import Settings
 
 TICK_S: Final = 0.5
 ALERTS_S: Final = 5.0

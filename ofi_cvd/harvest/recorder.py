@@ -10,9 +10,9 @@ from typing import Final
 
 from ofi_cvd.collect.recorder import record
 from ofi_cvd.collect.stats import RecorderStats
-from ofi_cvd.config import Settings
 from ofi_cvd.harvest.child import Channel
 from ofi_cvd.harvest.messages import Counted
+from ofi_cvd.settings import Settings
 
 TELL_S: Final = 1.0
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from ofi_cvd.config import Settings
 from ofi_cvd.harvest.child import Channel
 from ofi_cvd.harvest.messages import Judged, Message, Task
 from ofi_cvd.harvest.run import HOUR_MS, Run
@@ -16,6 +15,7 @@ from ofi_cvd.harvest.summary import write_summary
 from ofi_cvd.quality.page import write_page
 from ofi_cvd.quality.report import Report, judge_window, write_documents
 from ofi_cvd.quality.window import Window
+from ofi_cvd.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
-from ofi_cvd.config import Settings
 from ofi_cvd.errors import PublishError, UsageError
+from ofi_cvd.settings import Settings
 
 HOUR_MS: Final = 3_600_000
 NAME: Final = "run.json"

@@ -13,11 +13,11 @@ from typing import Any, Final
 import polars as pl
 
 from ofi_cvd import __version__
-from ofi_cvd.config import Settings
 from ofi_cvd.harvest.run import Run
-from ofi_cvd.parts import Part, current_parts
+from ofi_cvd.publish.parts import Part, current_parts
 from ofi_cvd.quality.report import Report, encode, write_text
 from ofi_cvd.schemas import SPEC_VERSION
+from ofi_cvd.settings import Settings
 
 Document = dict[str, Any]
 _PER_SYMBOL: Final = (

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ofi_cvd.collect.stats import RecorderStats
-from ofi_cvd.config import Settings
 from ofi_cvd.harvest.messages import Built, Counted, Dataset, Judged
 from ofi_cvd.harvest.run import Run
 from ofi_cvd.monitor.alerts import Alert, Alerts
 from ofi_cvd.monitor.feed import RecorderFeed, build_figures, dataset_figures
 from ofi_cvd.monitor.metrics import Metrics
+from ofi_cvd.settings import Settings
 
 
 @dataclass

@@ -12,8 +12,8 @@ from typing import Final
 
 import msgspec
 
-from ofi_cvd.build.gaps import Hole
 from ofi_cvd.errors import PublishError, UsageError
+from ofi_cvd.features.gaps import Hole
 from ofi_cvd.schemas import Kind
 from ofi_cvd.spool.disk import fsync_folder
 

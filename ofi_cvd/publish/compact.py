@@ -3,7 +3,7 @@
 Steps for one hour of one kind; a crash after any of them leaves the dataset whole, and the next run goes on from there:
 
 1. write `hour-….parquet.tmp`, fsync, compare it with its slices: readers do not look at it;
-2. rename it to `hour-….parquet`: from this moment readers take it instead of the hour's slices (`ofi_cvd.parts`);
+2. rename it to `hour-….parquet`: from this moment readers take it instead of the hour's slices (`ofi_cvd.publish.parts`);
 3. remove the slices;
 4. rename it to `part-….parquet`, the name of the hour's first slice.
 """
@@ -21,7 +21,7 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from ofi_cvd.errors import LockedError, PublishError
-from ofi_cvd.parts import HOUR_MS, current_parts, hour_name, kind_folders, part_name, start_of
+from ofi_cvd.publish.parts import HOUR_MS, current_parts, hour_name, kind_folders, part_name, start_of
 from ofi_cvd.schemas import TABLES, Kind
 from ofi_cvd.spool.disk import fsync_folder, fsync_path
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ofi_cvd.config import Settings
 from ofi_cvd.errors import RunError, UsageError
 from ofi_cvd.publish.run import build
 from ofi_cvd.publish.slices import Window
+from ofi_cvd.settings import Settings
 
 
 def follow(

@@ -8,11 +8,11 @@ from typing import Final
 
 import polars as pl
 
-from ofi_cvd.build.gaps import Hole
-from ofi_cvd.build.hour import Hour, plan
-from ofi_cvd.build.state import Marks, Opening, digest
-from ofi_cvd.config import Settings
+from ofi_cvd.features.gaps import Hole
+from ofi_cvd.features.hour import Hour, plan
+from ofi_cvd.features.state import Marks, Opening, digest
 from ofi_cvd.schemas import TABLES, Kind
+from ofi_cvd.settings import Settings
 
 _NEVER: Final = 2**62  # time of a trade that is not there
 

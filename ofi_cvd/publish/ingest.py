@@ -12,10 +12,10 @@ import duckdb
 import polars as pl
 
 from ofi_cvd.binance import frames
-from ofi_cvd.build import book, trades
-from ofi_cvd.config import Settings
 from ofi_cvd.errors import SpoolError
+from ofi_cvd.features import book, trades
 from ofi_cvd.publish.memory import Memory, Rows
+from ofi_cvd.settings import Settings
 from ofi_cvd.spool.layout import SpoolFile, parts, read_lines
 
 

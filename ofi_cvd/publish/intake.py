@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from ofi_cvd.build.hour import HOUR_MS
-from ofi_cvd.config import Settings
 from ofi_cvd.errors import SpoolError
+from ofi_cvd.features.hour import HOUR_MS
 from ofi_cvd.publish.checkpoint import Source
 from ofi_cvd.publish.ingest import Reader
 from ofi_cvd.publish.pool import Pool, book_pool, trade_pool
+from ofi_cvd.settings import Settings
 from ofi_cvd.spool.layout import hour_dir, line_start, list_files, plain_size
 
 

@@ -11,7 +11,7 @@ from functools import partial
 
 import polars as pl
 
-from ofi_cvd.build import book, trades
+from ofi_cvd.features import book, trades
 
 Sequence = Callable[[pl.LazyFrame], pl.LazyFrame]
 

@@ -17,7 +17,6 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from ofi_cvd import __version__
-from ofi_cvd.config import Settings
 from ofi_cvd.errors import LockedError, RunError, UsageError
 from ofi_cvd.publish import checkpoint as book
 from ofi_cvd.publish.checkpoint import Checkpoint, HourEntry, SymbolEntry
@@ -25,6 +24,7 @@ from ofi_cvd.publish.memory import Memory
 from ofi_cvd.publish.slices import Window, remove_unknown_hours
 from ofi_cvd.publish.symbol import EVERYTHING, Job, SymbolBuild
 from ofi_cvd.schemas import Kind
+from ofi_cvd.settings import Settings
 from ofi_cvd.spool.layout import list_files, read_ledger
 
 Progress: TypeAlias = Callable[[str, int, HourEntry], None]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ofi_cvd.build.hour import HOUR_MS
-from ofi_cvd.config import Settings
+from ofi_cvd.features.hour import HOUR_MS
 from ofi_cvd.publish import checkpoint
 from ofi_cvd.publish.checkpoint import SymbolEntry
 from ofi_cvd.schemas import Kind
+from ofi_cvd.settings import Settings
 from ofi_cvd.spool.layout import list_files, plain_size
 
 

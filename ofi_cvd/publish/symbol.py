@@ -13,17 +13,17 @@ import duckdb
 import polars as pl
 
 from ofi_cvd.binance.wire import depth_levels
-from ofi_cvd.build.gaps import Hole, LedgerGap, ledger_gaps, unrepaired
-from ofi_cvd.build.hour import HOUR_MS, Hour
-from ofi_cvd.build.state import Opening, digest
-from ofi_cvd.config import Settings
 from ofi_cvd.errors import PublishError, SpoolError
+from ofi_cvd.features.gaps import Hole, LedgerGap, ledger_gaps, unrepaired
+from ofi_cvd.features.hour import HOUR_MS, Hour
+from ofi_cvd.features.state import Opening, digest
 from ofi_cvd.publish.checkpoint import HourEntry, SymbolEntry, write_whole
 from ofi_cvd.publish.hour import Built, after_last, close_hour, first_admitted_ms, open_holes, state_name
 from ofi_cvd.publish.ingest import Reader
 from ofi_cvd.publish.intake import Intake, Keys, Late, receipts_for
 from ofi_cvd.publish.memory import Memory
 from ofi_cvd.publish.slices import Window, are_published, is_compacted, metadata, publish_hour
+from ofi_cvd.settings import Settings
 
 EVERYTHING = Window()
 

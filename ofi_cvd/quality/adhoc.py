@@ -9,13 +9,13 @@ from typing import Literal
 
 import polars as pl
 
-from ofi_cvd.config import Settings
-from ofi_cvd.dataset import Dataset, open_dataset
+from ofi_cvd.dataset.reader import Dataset, open_dataset
 from ofi_cvd.errors import UsageError
 from ofi_cvd.quality import queries, readonly
 from ofi_cvd.quality.published import published_slices
 from ofi_cvd.quality.received import received_values
 from ofi_cvd.quality.window import Window, stored_window
+from ofi_cvd.settings import Settings
 
 
 def answer(question: str, params: Mapping[str, str], settings: Settings) -> pl.DataFrame:

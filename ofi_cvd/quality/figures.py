@@ -10,12 +10,12 @@ from typing import Any, Final
 import duckdb
 import polars as pl
 
-from ofi_cvd.config import Settings
-from ofi_cvd.dataset import Dataset
+from ofi_cvd.dataset.reader import Dataset
 from ofi_cvd.quality import queries
 from ofi_cvd.quality.published import Published, published_slices
 from ofi_cvd.quality.received import received_values
 from ofi_cvd.quality.window import Window
+from ofi_cvd.settings import Settings
 
 GATES: Final = (
     "rows", "empty_minutes", "slices_missing", "slices_wrong", "duplicates_stored", "trade_ids", "latency", "clock",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from ofi_cvd.config import Settings
 from ofi_cvd.quality.figures import Figures, Row
 from ofi_cvd.quality.window import Window, scaled
+from ofi_cvd.settings import Settings
 
 EMPTY_MINUTE_RATE: Final = 0.001
 DUPLICATE_RATE: Final = 0.005

@@ -9,7 +9,7 @@ from typing import Final
 import duckdb
 import polars as pl
 
-from ofi_cvd.dataset import Dataset
+from ofi_cvd.dataset.reader import Dataset
 from ofi_cvd.errors import UsageError
 
 _COMMENT: Final = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*"

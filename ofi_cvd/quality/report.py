@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from ofi_cvd import __version__
-from ofi_cvd.config import Settings
-from ofi_cvd.dataset import Dataset, open_dataset
+from ofi_cvd.dataset.reader import Dataset, open_dataset
 from ofi_cvd.quality import gates
 from ofi_cvd.quality.figures import Figures, gather
 from ofi_cvd.quality.window import Window
 from ofi_cvd.schemas import SPEC_VERSION
+from ofi_cvd.settings import Settings
 from ofi_cvd.spool.disk import fsync_folder
 
 Document = dict[str, Any]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from ofi_cvd.cli.console import table
+from ofi_cvd.common.terminal import table
 from ofi_cvd.quality.gates import SCENES, Gate, Value
 from ofi_cvd.quality.report import Report
 

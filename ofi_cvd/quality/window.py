@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from ofi_cvd.config import Settings
-from ofi_cvd.dataset import Dataset
+from ofi_cvd.dataset.reader import Dataset
 from ofi_cvd.errors import UsageError
-from ofi_cvd.parts import HOUR_MS
+from ofi_cvd.publish.parts import HOUR_MS
 from ofi_cvd.quality import queries
+from ofi_cvd.settings import Settings
 
 _MINUTE_MS: Final = 60_000
 _BINS_MS: Final = (1_000, 5_000, 15_000, 60_000, 300_000, 900_000, 3_600_000)

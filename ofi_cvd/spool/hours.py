@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ofi_cvd.config import STREAM_PATTERN, SYMBOL_PATTERN
 from ofi_cvd.errors import InputError
+from ofi_cvd.settings import STREAM_PATTERN, SYMBOL_PATTERN
 
 HOUR_MS = 3_600_000
 HOUR_NS = HOUR_MS * 1_000_000

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from ofi_cvd.parts import folder_of, part_name
+from ofi_cvd.publish.parts import folder_of, part_name
 from ofi_cvd.schemas import TABLES, Kind
 
 START_MS = 1_760_612_400_000  # 2025-10-16 11:00 UTC

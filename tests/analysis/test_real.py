@@ -9,7 +9,7 @@ import pytest
 
 from ofi_cvd.analysis.parameters import Parameters
 from ofi_cvd.analysis.run import analyse
-from ofi_cvd.importing.hftbacktest import import_hftbacktest
+from ofi_cvd.history.hftbacktest import import_hftbacktest
 from ofi_cvd.publish.run import build
 from tests.datasets import settings_for
 

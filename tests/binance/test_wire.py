@@ -26,7 +26,7 @@ from ofi_cvd.binance.wire import (
     route,
     stream_name,
 )
-from ofi_cvd.config import STREAM_PATTERN, SYMBOL_PATTERN
+from ofi_cvd.settings import STREAM_PATTERN, SYMBOL_PATTERN
 
 CAPTURES = Path("../shared/data/raw")
 STREAMS = ("aggTrade", "trade", "bookTicker", "depth5", "depth10@100ms", "depth20@500ms", "depth", "depth@0ms")

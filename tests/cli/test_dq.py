@@ -77,7 +77,7 @@ def test_dq_fails_with_a_red_gate(ofi: Ofi, tmp_path: Path) -> None:
 
 def test_dq_speaks_ascii_to_a_plain_terminal(ofi: Ofi, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without letters for frames the tables are plain."""
-    from ofi_cvd.cli import console  # noqa: PLC0415
+    from ofi_cvd.common import terminal as console  # noqa: PLC0415
 
     monkeypatch.setattr(console, "can_show", lambda *_: False)
     assert ofi("dq", *RUN, "--no-page") == 0

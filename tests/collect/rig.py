@@ -13,9 +13,9 @@ from pathlib import Path
 
 from ofi_cvd.collect.recorder import record
 from ofi_cvd.collect.stats import RecorderStats
-from ofi_cvd.config import Settings
 from ofi_cvd.exchange.server import Exchange
 from ofi_cvd.exchange.source import Event, MarketSource
+from ofi_cvd.settings import Settings
 from ofi_cvd.spool.hours import list_files
 from ofi_cvd.spool.ledger import read_ledger
 from ofi_cvd.spool.reader import read_lines

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from ofi_cvd.backoff import BUDGET_WINDOW_S, ConnectBudget, backoff_delays
 from ofi_cvd.binance.endpoints import plan_connections, resolve
 from ofi_cvd.collect.actions import Action, Close, Fetch, Note, Open
 from ofi_cvd.collect.group import Link, Policy
 from ofi_cvd.collect.session import Session
 from ofi_cvd.collect.stats import RecorderStats
+from ofi_cvd.common.backoff import BUDGET_WINDOW_S, ConnectBudget, backoff_delays
 
 NOON_NS = 1_760_616_000_000_000_000
 MIDNIGHT_NS = 20_378 * 86_400 * 10**9

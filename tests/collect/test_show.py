@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ofi_cvd.collect.panel import panel
 from ofi_cvd.collect.stats import Quantiles, RecorderStats
-from ofi_cvd.logs import FactsFormatter
+from ofi_cvd.common.logs import FactsFormatter
 
 
 @given(st.lists(st.integers(-999, 999), min_size=1, max_size=200), st.floats(0.01, 1))

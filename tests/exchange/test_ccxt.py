@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from ofi_cvd.exchange.market import Market
 from ofi_cvd.exchange.server import Exchange
 from ofi_cvd.exchange.source import MarketSource
 from ofi_cvd.exchange.terms import terms_of
+from ofi_cvd.simulator import Market
 
 ccxt_pro = pytest.importorskip("ccxt.pro", reason="the foreign client is an optional test dependency")
 

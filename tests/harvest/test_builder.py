@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ofi_cvd.config import Settings
 from ofi_cvd.errors import UsageError
 from ofi_cvd.harvest.builder import RETRIES_S, Builder
 from ofi_cvd.harvest.messages import Built, Dataset, Message
 from ofi_cvd.harvest.run import Run
 from ofi_cvd.publish.run import build
+from ofi_cvd.settings import Settings
 from tests.datasets import frames_of, settings_for
 from tests.spool_files import write_spool
 

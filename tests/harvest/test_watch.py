@@ -11,12 +11,12 @@ import pytest
 from rich.console import Console
 
 from ofi_cvd.collect.stats import RecorderStats
-from ofi_cvd.config import Settings
 from ofi_cvd.harvest.logbook import Logbook, log_path
 from ofi_cvd.harvest.messages import Built, Counted, Dataset, Judged
 from ofi_cvd.harvest.panel import panel
 from ofi_cvd.harvest.run import Run
 from ofi_cvd.harvest.watch import Watch
+from ofi_cvd.settings import Settings
 
 START_MS = 1_767_614_400_000
 SYMBOLS = ("BTCUSDT", "ETHUSDT")

@@ -130,7 +130,7 @@ def test_off_serves_nothing_and_a_taken_port_is_named() -> None:
 
 def test_the_port_of_the_files_is_the_default() -> None:
     """Prometheus scrapes where the settings say by default, loopback only."""
-    from ofi_cvd.config import Settings  # noqa: PLC0415
+    from ofi_cvd.settings import Settings  # noqa: PLC0415
 
     config = (Path(__file__).parents[2] / "ops" / "prometheus" / "prometheus.yml").read_text("utf-8")
     assert Settings().metrics_addr == "127.0.0.1:9108"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ofi_cvd.config import Settings, load
-from ofi_cvd.exchange.market import simulate_spool
-from ofi_cvd.importing.hftbacktest import import_hftbacktest
+from ofi_cvd.settings import Settings, load
+from ofi_cvd.simulator import simulate_spool
+from ofi_cvd.history.hftbacktest import import_hftbacktest
 from ofi_cvd.publish.run import build
 
 CAPTURES = Path(__file__).parents[3] / "shared" / "data" / "derived"

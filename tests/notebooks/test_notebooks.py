@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from ofi_cvd.config import Settings
+from ofi_cvd.settings import Settings
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial.md"

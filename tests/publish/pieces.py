@@ -15,8 +15,8 @@ import pytest
 from hypothesis import Phase
 from polars.testing import assert_frame_equal
 
-from ofi_cvd.config import Settings
 from ofi_cvd.schemas import KINDS
+from ofi_cvd.settings import Settings
 from tests.datasets import frames_of
 from tests.spool_files import HOUR_MS, hour_folder, spool_line, write_spool
 from tests.strategies import Json, Market

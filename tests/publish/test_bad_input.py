@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from ofi_cvd.config import Settings
 from ofi_cvd.errors import OfiCvdError, PublishError, RunError, SpoolError, UsageError
 from ofi_cvd.publish.run import build
 from ofi_cvd.publish.slices import Window
 from ofi_cvd.publish.status import status
+from ofi_cvd.settings import Settings
 from ofi_cvd.spool.seal import seal_closed_hours
 from tests.datasets import frames_of, settings_for
 from tests.publish.pieces import hashes

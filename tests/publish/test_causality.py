@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from ofi_cvd.config import Settings
 from ofi_cvd.publish.run import build
 from ofi_cvd.schemas import KINDS
+from ofi_cvd.settings import Settings
 from tests.datasets import frames_of, settings_for
 from tests.oracles import read_capture
 from tests.publish.pieces import PHASES, stretched

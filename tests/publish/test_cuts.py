@@ -11,8 +11,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from ofi_cvd.config import Settings
 from ofi_cvd.publish.run import build
+from ofi_cvd.settings import Settings
 from tests.datasets import settings_for
 from tests.publish.pieces import (
     PHASES,

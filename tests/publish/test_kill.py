@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ofi_cvd.exchange.market import simulate_spool
+from ofi_cvd.simulator import simulate_spool
 from tests.publish.pieces import hashes
 
 ROOT = Path(__file__).parents[2]

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from ofi_cvd.config import Settings, load
 from ofi_cvd.errors import UsageError
-from ofi_cvd.exchange.market import simulate_spool
-from ofi_cvd.parts import HOUR_MS
+from ofi_cvd.publish.parts import HOUR_MS
 from ofi_cvd.publish.run import BuildReport, build
 from ofi_cvd.publish.slices import Window
+from ofi_cvd.settings import Settings, load
+from ofi_cvd.simulator import simulate_spool
 from tests.datasets import settings_for
 from tests.publish.pieces import PHASES, assert_no_strays, assert_same_rows, hashes, stretched
 from tests.spool_files import write_spool

@@ -11,11 +11,11 @@ import jsonschema
 import polars as pl
 import pytest
 
-from ofi_cvd.config import Settings
-from ofi_cvd.parts import HOUR_MS, folder_of, part_name
+from ofi_cvd.publish.parts import HOUR_MS, folder_of, part_name
 from ofi_cvd.quality.gates import Gate
 from ofi_cvd.quality.report import Report, encode, judge_window, schema
 from ofi_cvd.quality.window import Window
+from ofi_cvd.settings import Settings
 from ofi_cvd.spool.layout import ledger_path, stream_path
 from tests.quality.synthetic import START_MS, Fault, Market, Tables, edit, hole, publish, twice, with_fault
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from ofi_cvd.config import Settings
 from ofi_cvd.quality.page import render, write_page
 from ofi_cvd.quality.report import Report, judge_window
 from ofi_cvd.quality.window import Window
+from ofi_cvd.settings import Settings
 from tests.quality.synthetic import Market, hole, publish, with_fault
 
 CHROMIUM = next((path for path in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if path), None)

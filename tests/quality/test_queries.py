@@ -11,11 +11,11 @@ import duckdb
 import pytest
 
 from ofi_cvd import open_dataset
-from ofi_cvd.config import Settings
 from ofi_cvd.errors import InputError, UsageError
 from ofi_cvd.quality import queries
 from ofi_cvd.quality.figures import CHARTS, GATES
 from ofi_cvd.quality.window import Window
+from ofi_cvd.settings import Settings
 from tests.quality.synthetic import Market, publish
 
 MARKET = Market(hours=1, tps=1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ofi_cvd import open_dataset
-from ofi_cvd.dataset import Dataset
+from ofi_cvd.dataset.reader import Dataset
 from ofi_cvd.errors import UsageError
 from ofi_cvd.quality import readonly
 from tests.quality.synthetic import Market, publish

@@ -1,0 +1,178 @@
+"""The pages that are written from the code: data dictionary, settings, command help; `python -m ofi_cvd.cli.reference`.
+
+A test fails where a page differs from what this module would write.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, get_args, get_origin
+
+import typer
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic.fields import FieldInfo
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from ofi_cvd.cli import app
+from ofi_cvd.dataset.meanings import MEANINGS
+from ofi_cvd.errors import SettingError
+from ofi_cvd.schemas import KINDS, TABLES, Column
+from ofi_cvd.settings import Settings, load
+
+HELP_BEGINS: Final = "<!-- command help: begins; `make docs` writes it -->"
+HELP_ENDS: Final = "<!-- command help: ends -->"
+_WRITTEN: Final = "<!-- Written by `python -m ofi_cvd.cli.reference` from {source}; edit that. -->"
+_WIDTH: Final = 100
+_NO_VALUE: Final = "?"  # what no setting accepts: the refusal says what would be
+
+
+def pages(root: Path) -> dict[Path, str]:
+    """Return the text of every generated page below the checkout `root`."""
+    readme = root / "README.md"
+    return {
+        root / "docs" / "data-dictionary.md": data_dictionary(),
+        root / "docs" / "settings.md": settings_page(),
+        readme: with_help(readme.read_text("utf-8")),
+    }
+
+
+def data_dictionary() -> str:
+    """Return the page about the columns of the five tables."""
+    parts = [
+        _WRITTEN.format(source="ofi_cvd/schemas.py"),
+        "# Data dictionary",
+        (
+            "Five tables, one file per symbol and slice:\n"
+            "`data/ofi_cvd/date=YYYY-MM-DD/symbol=<SYMBOL>/kind=<table>/part-<slice start>.parquet`. Contract columns come "
+            "first, extras after them. Null means *not known*; the last column says when. A column without an entry there is "
+            "never null."
+        ),
+        (
+            "Every file carries `spec_version`, `package_version`, `params_fingerprint`, `market` and `slice_secs` as Parquet "
+            "metadata. `date` and `kind` are part of the path only."
+        ),
+    ]
+    for kind in KINDS:
+        table = TABLES[kind]
+        parts.append(f"## {kind}")
+        parts.append(
+            f"{table.grain[0].upper()}{table.grain[1:]}; sorted by {', '.join(f'`{key}`' for key in table.order)}."
+        )
+        rows = [_column(column) for column in table.contract]
+        rows += [_column(column, "extra") for column in table.extras]
+        parts.append(_markdown(("column", "type", "unit", "meaning", "null when"), rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def settings_page() -> str:
+    """Return the page about every setting: name, default, what it accepts, meaning."""
+    parts = [
+        _WRITTEN.format(source="ofi_cvd/settings.py and ofi_cvd/dataset/meanings.py"),
+        "# Settings",
+        (
+            "A command-line option wins over the environment (`OFI_<NAME>`, then `<NAME>`), that over `ofi.toml`, that over the "
+            "default. Options without a name of their own are given as `--set NAME=VALUE`. An unknown name, a wrong type or a "
+            "value out of range is an error that says what is accepted. `ofi config` shows every value and where it came from."
+        ),
+        'In `ofi.toml`: `SYMBOLS = ["BTCUSDT", "ETHUSDT"]`, `HALF_LIFE_SEC = 300`, `FEE_TIER = "BTCUSDT=TL,*=TM"`.',
+    ]
+    for group, meanings in MEANINGS.items():
+        rows = [(f"`{name.upper()}`", _default(name), accepts(name), meaning) for name, meaning in meanings.items()]
+        parts += [f"## {group}", _markdown(("name", "default", "accepts", "meaning"), rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def with_help(readme: str) -> str:
+    """Return the README with the help of every command between its markers.
+
+    Raises:
+        ValueError: a marker is missing.
+    """
+    before, begins, rest = readme.partition(HELP_BEGINS)
+    _, ends, after = rest.partition(HELP_ENDS)
+    if not begins or not ends:
+        raise ValueError(f"README.md: expected the lines {HELP_BEGINS} and {HELP_ENDS}")
+    return f"{before}{begins}\n\n{command_help()}\n\n{ends}{after}"
+
+
+def command_help() -> str:
+    """Return the help texts of all commands as Markdown, the same on every terminal."""
+    return "\n\n".join(f"```text\n{text.strip()}\n```" for text in _helps("ofi", get_command(app)))
+
+
+def _helps(name: str, command: TyperGroup | Any) -> list[str]:
+    context = typer.Context(command, info_name=name, terminal_width=_WIDTH, max_content_width=_WIDTH)
+    inner = sorted(command.commands.items()) if isinstance(command, TyperGroup) else []
+    return [command.get_help(context), *(text for sub, one in inner for text in _helps(f"{name} {sub}", one))]
+
+
+def accepts(name: str) -> str:
+    """Return what a setting accepts, from its type or from its own refusal."""
+    field = Settings.model_fields[name]
+    kind: Any = field.annotation
+    if get_origin(kind) is Literal:
+        return " or ".join(f"`{value}`" for value in get_args(kind))
+    if kind is bool:
+        return "`true` or `false`"
+    if kind is Path:
+        return "a folder"
+    if kind in {int, float}:
+        return _range(field, kind)
+    if name == "metrics_addr":
+        return "host:port or `off`"
+    try:
+        load({name: _NO_VALUE}, environ={}, toml=Path("no-such-file.toml"))
+    except SettingError as error:
+        return error.accepts
+    raise AssertionError(f"{name} accepts {_NO_VALUE!r}")
+
+
+def main() -> None:
+    """Write every page of the checkout that this module stands in."""
+    root = Path(__file__).resolve().parents[2]
+    for path, text in pages(root).items():
+        if not path.is_file() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8", newline="\n")
+            sys.stdout.write(f"wrote {path.relative_to(root)}\n")
+
+
+def _range(field: FieldInfo, kind: type) -> str:
+    marks = {Ge: "at least", Gt: "above", Le: "at most", Lt: "below"}
+    bounds = [
+        f"{words} {_plain(getattr(part, mark.__name__.lower()))}"
+        for part in field.metadata
+        for mark, words in marks.items()
+        if isinstance(part, mark)
+    ]
+    return " ".join([("a whole number" if kind is int else "a number"), ", ".join(bounds)]).strip()
+
+
+def _plain(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def _default(name: str) -> str:
+    value = Settings.model_fields[name].default
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, Path):
+        return f"`{value.as_posix()}`"
+    text = ",".join(value) if isinstance(value, tuple) else str(value)
+    return f"`{text}`" if text else "empty"
+
+
+def _column(column: Column, mark: str = "") -> tuple[str, ...]:
+    meaning = f"{column.meaning} ({mark})" if mark else column.meaning
+    return f"`{column.name}`", str(column.dtype), column.unit, meaning, column.null
+
+
+def _markdown(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What knows no market: files, times, logs, signals, waiting, the terminal."""

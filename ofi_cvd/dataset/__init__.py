@@ -1,0 +1,1 @@
+"""The published dataset as a researcher meets it."""

@@ -1,0 +1,154 @@
+"""Cumulative volume delta and its scales (SPEC 6), one row per trade."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from ofi_cvd.features.exact import UNITS, ratio
+from ofi_cvd.features.state import Opening
+from ofi_cvd.features.windows import ZRule, trailing_scale, trailing_z, with_moments
+from ofi_cvd.settings import Settings
+
+DAY_MS: Final = 86_400_000
+MAD_TO_SIGMA: Final = 1.4826  # median absolute deviation of a normal, to its standard deviation
+_SIZES: Final = ("size_sum_fast", "size_count_fast", "size_sum_slow", "size_count_slow")
+
+
+def measured(
+    trades: pl.LazyFrame, opening: Opening, settings: Settings, *, resets: bool, outage_ends_ms: list[int]
+) -> pl.LazyFrame:
+    """Return an hour's trades with every column of the `cvd` table that is not a label."""
+    resets_here = resets and settings.cvd_reset == "utc_day"
+    complete = opens_complete(opening, settings, resets_here=resets_here)
+    summed = trades.pipe(with_cvd, 0 if resets_here else opening.marks.cvd_units).pipe(
+        with_completeness, complete_before=complete, outage_ends_ms=outage_ends_ms
+    )
+    if settings.z_mode == "level":
+        scaled = summed.pipe(with_level_scale, opening, settings, resets_here=resets_here)
+    else:
+        scaled = (
+            summed.pipe(with_mean_size, opening, settings)
+            .pipe(with_median_size, opening, settings)
+            .pipe(with_delta_scale, settings)
+        )
+    limit = settings.winsor_limit
+    return scaled.with_columns(
+        cvd=ratio(pl.col("cvd_units"), UNITS),
+        delta=ratio(pl.col("delta_units"), UNITS),
+        z_cvd=pl.col("z_raw").clip(-limit, limit),
+    )
+
+
+def opens_complete(opening: Opening, settings: Settings, *, resets_here: bool) -> bool:
+    """Return whether the sum an hour opens with is known to hold every trade since its reset (SPEC 6)."""
+    marks = opening.marks
+    if resets_here:
+        return marks.trades_so_far > 0
+    return settings.cvd_reset == "never" if marks.cvd_complete is None else marks.cvd_complete
+
+
+def with_cvd(trades: pl.LazyFrame, opening_units: int) -> pl.LazyFrame:
+    """Return the hour's trades with `cvd_units`: the exact running sum of delta, from what the day had before."""
+    return trades.with_columns(cvd_units=pl.col("delta_units").cum_sum() + pl.lit(opening_units, dtype=pl.Int128))
+
+
+def with_completeness(trades: pl.LazyFrame, *, complete_before: bool, outage_ends_ms: list[int]) -> pl.LazyFrame:
+    """Return the trades with `cvd_complete`: false from an unrepaired gap or outage of this hour on (SPEC 6)."""
+    passed = (
+        pl.any_horizontal(pl.col("ts_ms") >= end for end in outage_ends_ms) if outage_ends_ms else pl.lit(value=False)
+    )
+    broken = ((pl.col("gap_before") > 0) | passed).cum_max()
+    return trades.with_columns(cvd_complete=pl.lit(complete_before) & ~broken)
+
+
+def with_mean_size(trades: pl.LazyFrame, opening: Opening, settings: Settings) -> pl.LazyFrame:
+    """Return the trades with the decayed sums S and N of both half-lives, and their ratio *before* each trade.
+
+    The sums include the trade itself and are carried across hours; `mean_fast`, `mean_slow` are those of the trade before,
+    since decay to the current trade's time cancels in the ratio.
+    """
+    marks = opening.marks
+    size = ratio(pl.col("delta_units").abs(), UNITS)
+    rows = trades.with_columns(
+        size_sum_fast=size, size_count_fast=1.0, size_sum_slow=size, size_count_slow=1.0, is_carried=pl.lit(value=False)
+    )
+    carried = pl.LazyFrame(
+        {"ts_ms": [marks.last_trade_ms], **{name: [getattr(marks, name)] for name in _SIZES}, "is_carried": [True]},
+        schema_overrides={"ts_ms": pl.Int64},
+    )
+    both = pl.concat([carried, rows], how="diagonal") if marks.trades_so_far else rows
+    half_lives = {"fast": settings.fast_half_life_sec, "slow": settings.half_life_sec}
+    decayed = {
+        name: pl.col(name).ewm_sum_by("ts_ms", half_life=f"{round(half_lives[name.rpartition('_')[2]] * 1000)}i")
+        for name in _SIZES
+    }
+    return (
+        both.with_columns(**decayed)
+        .with_columns(
+            mean_fast=(pl.col("size_sum_fast") / pl.col("size_count_fast")).shift(),
+            mean_slow=(pl.col("size_sum_slow") / pl.col("size_count_slow")).shift(),
+        )
+        .filter(~pl.col("is_carried"))
+        .drop("is_carried")
+    )
+
+
+def with_median_size(trades: pl.LazyFrame, opening: Opening, settings: Settings) -> pl.LazyFrame:
+    """Return the trades with `median_size` of the previous MAD_WINDOW_TRADES trades and `trades_before`."""
+    tail = (
+        opening.tail("trades")
+        .tail(settings.mad_window_trades)
+        .select("ts_ms", "delta_units", is_carried=pl.lit(value=True))
+    )
+    sizes = pl.concat([tail, trades.with_columns(is_carried=pl.lit(value=False))], how="diagonal")
+    median = ratio(pl.col("delta_units").abs(), UNITS).rolling_median(settings.mad_window_trades, min_samples=1).shift()
+    return (
+        sizes.with_columns(median_size=median)
+        .filter(~pl.col("is_carried"))
+        .with_columns(trades_before=pl.int_range(pl.len(), dtype=pl.Int64) + opening.marks.trades_so_far)
+        .drop("is_carried")
+    )
+
+
+def with_delta_scale(trades: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
+    """Return the trades with `sigma_floor, scale, floor_used, z_raw` of `Z_MODE=delta`; null until MAD_MIN_TRADES trades.
+
+    Everything is taken before the current trade. `SCALE_MODE=ewma` uses the slow mean alone, with a floor of 0.
+    """
+    fast = settings.scale_fast_weight
+    if settings.scale_mode == "hybrid":
+        mix = fast * pl.col("mean_fast") + (1.0 - fast) * pl.col("mean_slow")
+        floor = settings.mad_multiplier * MAD_TO_SIGMA * pl.col("median_size")
+    else:
+        mix, floor = pl.col("mean_slow"), pl.lit(0.0)
+    known = pl.col("trades_before") >= settings.mad_min_trades
+    delta = ratio(pl.col("delta_units"), UNITS)
+    used = floor >= mix if settings.scale_mode == "hybrid" else pl.lit(value=False)
+    return trades.with_columns(
+        sigma_floor=pl.when(known).then(floor),
+        scale=pl.when(known).then(pl.max_horizontal(mix, floor)),
+        floor_used=pl.when(known).then(used),
+    ).with_columns(z_raw=delta / pl.col("scale"))
+
+
+def with_level_scale(trades: pl.LazyFrame, opening: Opening, settings: Settings, *, resets_here: bool) -> pl.LazyFrame:
+    """Return the same columns for `Z_MODE=level`: the standard score of `cvd` among the trailing trades since the reset."""
+    # The window reaches back Z_WIN_SECS like every other, needs Z_MIN_ROWS trades, no minimum age and no clip here.
+    rule = ZRule(settings.z_win_secs * 1000, settings.z_min_rows, 0, float("inf"))
+    tail = opening.tail("trades").select("ts_ms", "cvd_units", is_carried=pl.lit(value=True))
+    rows = trades.with_columns(is_carried=pl.lit(value=False))
+    both = rows if resets_here else pl.concat([tail, rows], how="diagonal")
+    known, first_ms = pl.col("cvd_units_rows") >= rule.min_rows, pl.lit(0, dtype=pl.Int64)
+    return (
+        both.pipe(with_moments, "cvd_units", "ts_ms", rule.window_ms)
+        .with_columns(
+            scale=trailing_scale("cvd_units", "ts_ms", rule, unit=UNITS, first_ms=first_ms),
+            z_raw=trailing_z("cvd_units", "ts_ms", rule, first_ms=first_ms),
+            sigma_floor=pl.when(known).then(0.0),
+            floor_used=pl.when(known).then(pl.lit(value=False)),
+        )
+        .filter(~pl.col("is_carried"))
+        .drop("is_carried")
+    )

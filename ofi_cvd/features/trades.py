@@ -1,0 +1,157 @@
+"""Canonical trades (SPEC 3): what a trade is, in which order, at what time, and which ids are missing before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import polars as pl
+
+from ofi_cvd.features.exact import negated, units
+from ofi_cvd.features.state import Opening
+
+MAX_AHEAD_MS: Final = 86_400_000
+MAX_BEHIND_MS: Final = 7 * 86_400_000
+RATE_WINDOW_MS: Final = 10_000
+ROWS: Final = pl.Schema(
+    {
+        "recv_ns": pl.Int64(),
+        "from_rest": pl.Boolean(),
+        "traded_ms": pl.Int64(),
+        "pushed_ms": pl.Int64(),
+        "trade_id": pl.Int64(),
+        "price": pl.Decimal(38, 8),
+        "qty": pl.Decimal(38, 8),
+        "buyer_is_maker": pl.Boolean(),
+        "trade_kind": pl.String(),
+    }
+)
+"""Readable trade rows as they come from the spool."""
+
+
+def refusal() -> pl.Expr:
+    """Return why a raw trade line cannot be read as a trade at all; null for a usable one.
+
+    `torn`: not a JSON object. `malformed`: a field is missing, of the wrong type or not a number.
+    `implausible_time`: traded more than a day after its receipt, or more than a week before it.
+    """
+    receipt_ms = pl.col("recv_ns").floordiv(1_000_000)
+    needed = ("trade_id", "traded_ms", "price", "qty", "buyer_is_maker")
+    lacks = pl.any_horizontal(pl.col(column).is_null() for column in needed)
+    wild = ~pl.col("traded_ms").is_between(receipt_ms - MAX_BEHIND_MS, receipt_ms + MAX_AHEAD_MS)
+    return (
+        pl.when(pl.col("recv_ns").is_null())
+        .then(pl.lit("torn"))
+        .when(lacks)
+        .then(pl.lit("malformed"))
+        .when(wild)
+        .then(pl.lit("implausible_time"))
+    )
+
+
+def objection() -> pl.Expr:
+    """Return why a readable row is not admitted as a trade (its id still counts as seen); null for an admitted one."""
+    return (
+        pl.when(pl.col("price") <= 0)
+        .then(pl.lit("price_not_positive"))
+        .when(pl.col("qty") <= 0)
+        .then(pl.lit("qty_not_positive"))
+        .when(pl.col("traded_ms") > pl.col("pushed_ms") + 1000)
+        .then(pl.lit("traded_after_push"))
+        .when(pl.col("trade_kind") != "MARKET")
+        .then(pl.lit("not_market"))
+    )
+
+
+def sequenced(readable: pl.LazyFrame) -> pl.LazyFrame:
+    """Return one row per trade id, in id order, with `objection`.
+
+    Of duplicates an admitted row stays before one that is not, a websocket row before a REST row, then the earliest receipt.
+    """
+    first = (pl.col("objection").is_not_null(), "from_rest", "recv_ns")
+    return readable.with_columns(objection=objection()).pipe(first_of_each, ["trade_id"], first)
+
+
+def first_of_each(rows: pl.LazyFrame, keys: list[str], order: Sequence[str | pl.Expr]) -> pl.LazyFrame:
+    """Return rows sorted by the first of `keys`, then `order`, and of rows alike in all keys the first.
+
+    Rows nearly always come in order and once; that is seen at a glance, and then nothing is moved.
+    """
+
+    def settle(frame: pl.DataFrame) -> pl.DataFrame:
+        if bool((frame[keys[0]].diff() > 0).all()):
+            return frame
+        return frame.sort(keys[0], *order, maintain_order=True).unique(keys, keep="first", maintain_order=True)
+
+    return rows.map_batches(settle, schema=None)
+
+
+def numbered(rows: pl.LazyFrame, opening: Opening) -> pl.LazyFrame:
+    """Return sequenced rows with `missing_so_far`: ids never seen since the last admitted trade of the hour before."""
+    before = pl.lit(opening.marks.last_seen_id, dtype=pl.Int64)
+    missing = (pl.col("trade_id") - pl.coalesce(pl.col("trade_id").shift(), before) - 1).fill_null(0)
+    return rows.with_columns(missing_so_far=missing.cum_sum() + opening.marks.pending_missing)
+
+
+def canonical(numbered: pl.LazyFrame, opening: Opening) -> pl.LazyFrame:
+    """Return the admitted trades of an hour, from its numbered rows and what the hour before left.
+
+    `gap_before` counts the ids missing since the last admitted trade; a row that is not admitted closes its own id.
+    """
+    so_far = pl.col("missing_so_far")
+    return (
+        numbered.filter(pl.col("objection").is_null())
+        .with_columns(
+            ts_ms=pl.max_horizontal(pl.col("traded_ms").cum_max(), pl.lit(opening.marks.last_trade_ms, dtype=pl.Int64)),
+            gap_before=so_far - so_far.shift(fill_value=0),
+            delta_units=signed_units(),
+        )
+        .select(
+            "ts_ms",
+            event_ts_ms=pl.when(~pl.col("from_rest")).then("pushed_ms"),
+            price=pl.col("price").cast(pl.Float64),
+            qty=pl.col("qty").cast(pl.Float64),
+            agg_trade_id="trade_id",
+            latency_ms=latency_ms(),
+            side=side(),
+            recv_ts_ms=pl.col("recv_ns").floordiv(1_000_000),
+            gap_before="gap_before",
+            delta_units="delta_units",
+        )
+    )
+
+
+def side() -> pl.Expr:
+    """Return the aggressor: `sell` if the buyer was the maker, else `buy`."""
+    return pl.when("buyer_is_maker").then(pl.lit("sell")).otherwise(pl.lit("buy"))
+
+
+def signed_units() -> pl.Expr:
+    """Return the signed quantity in units of 1e-8 base asset: buys positive, sells negative."""
+    size = units("qty")
+    return pl.when("buyer_is_maker").then(negated(size)).otherwise(size)
+
+
+def latency_ms() -> pl.Expr:
+    """Return receipt minus push time in ms, negative where the local clock is behind; null for a row fetched over REST."""
+    nanoseconds = pl.col("recv_ns") - pl.col("pushed_ms") * 1_000_000
+    milliseconds = nanoseconds.cast(pl.Float64)
+    return pl.when(~pl.col("from_rest")).then(milliseconds / (milliseconds * 0.0 + 1e6))
+
+
+def with_rate(trades: pl.LazyFrame, opening: Opening, first_trade_ms: int | None) -> pl.LazyFrame:
+    """Return the trades with `recv_rate_tps`, counted over the last trades of the hour before as well."""
+    recent = opening.tail("trades").select("ts_ms", is_carried=pl.lit(value=True))
+    return (
+        pl.concat([recent, trades.with_columns(is_carried=pl.lit(value=False))], how="diagonal")
+        .with_columns(recv_rate_tps=recv_rate_tps(pl.lit(first_trade_ms, dtype=pl.Int64)))
+        .filter(~pl.col("is_carried"))
+        .drop("is_carried")
+    )
+
+
+def recv_rate_tps(first_trade_ms: pl.Expr) -> pl.Expr:
+    """Return trades per second over `(t - 10 s, t]`, ties counted; null until the symbol's trades are 10 s old."""
+    ones = pl.col("ts_ms").is_not_null().cast(pl.Int64)
+    seen = ones.rolling_sum_by("ts_ms", f"{RATE_WINDOW_MS}i", closed="right").cast(pl.Float64)
+    return pl.when(pl.col("ts_ms") - first_trade_ms >= RATE_WINDOW_MS).then(seen / (seen * 0.0 + 10.0))
