@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ofi_cvd import __version__, reference
+from ofi_cvd import __version__
+from ofi_cvd.cli import reference
 from ofi_cvd.dataset.meanings import MEANINGS
 from ofi_cvd.schemas import TABLES
 from ofi_cvd.settings import Settings
