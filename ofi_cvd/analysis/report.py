@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 import plotly.offline
@@ -12,6 +11,7 @@ import polars as pl
 
 from ofi_cvd.analysis import charts, study_charts
 from ofi_cvd.analysis.charts import ALL, FONT, Chart, shown_horizon
+from ofi_cvd.common.times import HOUR_MS, show_time
 
 Facts = Mapping[str, object]
 
@@ -86,7 +86,7 @@ def _section(chart: Chart) -> str:
 def _head(facts: Facts) -> str:
     window, symbols = _mapping(facts["window"]), _mapping(facts["symbols"])
     start, end = (_time(window[side]) for side in ("start_ms", "end_ms"))
-    hours = (int(str(window["end_ms"])) - int(str(window["start_ms"]))) / 3_600_000
+    hours = (int(str(window["end_ms"])) - int(str(window["start_ms"]))) / HOUR_MS
     rows = []
     for symbol, found in symbols.items():
         one = _mapping(found)
@@ -188,4 +188,4 @@ def _mapping(value: object) -> dict[str, object]:
 
 
 def _time(ms: object) -> str:
-    return f"{datetime.fromtimestamp(int(str(ms)) // 1000, UTC):%Y-%m-%d %H:%M:%S}"
+    return show_time(int(str(ms)))

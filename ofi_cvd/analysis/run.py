@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +23,7 @@ from ofi_cvd.analysis.parameters import SIGNALS, Parameters
 from ofi_cvd.analysis.quotes import Quotes
 from ofi_cvd.analysis.report import render
 from ofi_cvd.analysis.source import Source, fingerprints, hashes
+from ofi_cvd.common.times import stamp
 from ofi_cvd.errors import RunError
 from ofi_cvd.schemas import SPEC_VERSION
 
@@ -115,10 +115,6 @@ def analyse(
 
 def run_name(start_ms: int, end_ms: int, parameters: Parameters) -> str:
     """Return the folder's name: the window in whole seconds and the first eight digits of the parameters' SHA-256."""
-
-    def stamp(ms: int) -> str:
-        return f"{datetime.fromtimestamp(ms // 1000, UTC):%Y%m%dT%H%M%SZ}"
-
     return f"{stamp(start_ms)}_{stamp(end_ms)}_{parameters.digest()[:8]}"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,7 @@ from rich.markup import escape
 
 from ofi_cvd.cli import options
 from ofi_cvd.common.terminal import err, is_terminal, out, table
+from ofi_cvd.common.times import show_time
 from ofi_cvd.errors import InputError
 
 if TYPE_CHECKING:
@@ -111,8 +111,8 @@ def _show(report: ImportReport, spool_dir: Path) -> None:
 def _span(report: ImportReport) -> str:
     if report.first_ns is None or report.last_ns is None:
         return ""
-    first, last = (datetime.fromtimestamp(ns // 10**9, UTC) for ns in (report.first_ns, report.last_ns))
-    return f"{first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC"
+    first, last = (show_time(ns // 10**6) for ns in (report.first_ns, report.last_ns))
+    return f"{first} to {last} UTC"
 
 
 def _facts(report: ImportReport) -> dict[str, object]:

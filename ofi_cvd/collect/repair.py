@@ -13,8 +13,8 @@ from ofi_cvd.collect.actions import Fetch, Note
 from ofi_cvd.collect.resume import merged
 from ofi_cvd.collect.spooler import Repair
 from ofi_cvd.collect.track import Track
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import ExchangeError
-from ofi_cvd.spool.hours import HOUR_MS
 from ofi_cvd.spool.writer import wrap
 
 EMPTY_TRIES = 3  # just after the fact the venue's REST side may lag behind its stream

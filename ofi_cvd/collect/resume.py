@@ -12,7 +12,8 @@ from typing import NamedTuple
 import msgspec
 
 from ofi_cvd.binance.keys import Id, Key, key_reader
-from ofi_cvd.spool.hours import HOUR_MS, SpoolFile, list_files
+from ofi_cvd.common.times import HOUR_MS
+from ofi_cvd.spool.hours import SpoolFile, list_files
 from ofi_cvd.spool.ledger import read_ledger
 from ofi_cvd.spool.reader import plain_size, read_lines
 

@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import OfiCvdError
-from ofi_cvd.spool.hours import HOUR_MS
 from ofi_cvd.spool.seal import seal_closed_hours
 
 log = logging.getLogger(__name__)

@@ -1,11 +1,20 @@
-"""Times and spans as people type them: `2026-01-05`, `2026-01-05T12:30`, `60s`, `1h`."""
+"""Times and spans: the constants, how people type them, and how they are shown. All times are UTC."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from ofi_cvd.errors import UsageError
+
+SECOND_MS: Final = 1_000
+MINUTE_MS: Final = 60 * SECOND_MS
+HOUR_MS: Final = 60 * MINUTE_MS
+DAY_MS: Final = 24 * HOUR_MS
+HOUR_NS: Final = HOUR_MS * 1_000_000
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _SPAN = re.compile(r"(\d+)(s|m|min|h)?")
 _SECONDS = {"s": 1, None: 1, "m": 60, "min": 60, "h": 3600}
@@ -48,11 +57,91 @@ def parse_span(option: str, text: str) -> int:
     return int(match[1]) * _SECONDS[match[2]]
 
 
+def hour_of(ms: int) -> int:
+    """Return the start of the hour that an instant belongs to, both in milliseconds.
+
+    Example:
+        >>> hour_of(1767616200000)
+        1767614400000
+    """
+    return ms // HOUR_MS * HOUR_MS
+
+
+def utc(ms: int) -> datetime:
+    """Return an instant in milliseconds as a UTC time, exactly."""
+    return _EPOCH + timedelta(milliseconds=ms)
+
+
 def show_time(ms: int) -> str:
-    """Return a UTC time to the second.
+    """Return a time to the second, for people.
 
     Example:
         >>> show_time(1767616200000)
         '2026-01-05 12:30:00'
     """
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+    return f"{utc(ms):%Y-%m-%d %H:%M:%S}"
+
+
+def show_minute(ms: int) -> str:
+    """Return a time to the minute, for people.
+
+    Example:
+        >>> show_minute(1767616200000)
+        '2026-01-05 12:30'
+    """
+    return f"{utc(ms):%Y-%m-%d %H:%M}"
+
+
+def iso_time(ms: int) -> str:
+    """Return a time to the second, for log facts, documents and command lines.
+
+    Example:
+        >>> iso_time(1767616200000)
+        '2026-01-05T12:30:00Z'
+    """
+    return f"{utc(ms):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def stamp(ms: int) -> str:
+    """Return a time to the second, for file names.
+
+    Example:
+        >>> stamp(1767616200000)
+        '20260105T123000Z'
+    """
+    return f"{utc(ms):%Y%m%dT%H%M%SZ}"
+
+
+def parse_stamp(text: str) -> int | None:
+    """Return the milliseconds of a `stamp`; None for any other text.
+
+    Example:
+        >>> parse_stamp("20260105T123000Z"), parse_stamp("20260105T12")
+        (1767616200000, None)
+    """
+    try:
+        when = datetime.strptime(text + "+0000", "%Y%m%dT%H%M%SZ%z")
+    except ValueError:
+        return None
+    ms = round(when.timestamp()) * SECOND_MS
+    return ms if stamp(ms) == text else None  # strptime takes `2026015T...` too
+
+
+def day_name(ms: int) -> str:
+    """Return the day of an instant, for folder names.
+
+    Example:
+        >>> day_name(1767616200000)
+        '2026-01-05'
+    """
+    return f"{utc(ms):%Y-%m-%d}"
+
+
+def hour_label(ms: int) -> str:
+    """Return the day and hour of an instant; hourly reports are named after it.
+
+    Example:
+        >>> hour_label(1767616200000)
+        '20260105_12'
+    """
+    return f"{utc(ms):%Y%m%d_%H}"

@@ -13,6 +13,7 @@ from typing import Final
 from rich.console import Console
 
 from ofi_cvd.common.terminal import table
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.demo.folder import Act, fresh_folder
 from ofi_cvd.demo.live import LiveFacts, log_path, record_through_a_kill
 from ofi_cvd.demo.proof import book_gaps_s
@@ -29,7 +30,6 @@ from ofi_cvd.simulator.simulate import DEFAULT_START_MS
 
 _CAPTURED: Final = ("BTCUSDT", "ETHUSDT")
 _RATE: Final = 5.0  # the live market's activity: seconds are short
-_HOUR_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _simulated(plan: Plan, root: Path, console: Console) -> Act:
     began = time.monotonic()
     build(act.settings)
     _say(console, f"built in {time.monotonic() - began:.1f} s\n")
-    window = Window(DEFAULT_START_MS, DEFAULT_START_MS + round(plan.hours * _HOUR_MS), symbols)
+    window = Window(DEFAULT_START_MS, DEFAULT_START_MS + round(plan.hours * HOUR_MS), symbols)
     show_tables(act.settings, window, console)
     report = judge_window(window, act.settings, charts=True)
     write_documents(report, act.settings.artifacts_dir)

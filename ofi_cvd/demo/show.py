@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 import polars as pl
 from rich.console import Console
 
 from ofi_cvd.common.terminal import sparkline, table
+from ofi_cvd.common.times import show_time
 from ofi_cvd.dataset.reader import Dataset, open_dataset
 from ofi_cvd.quality import queries
 from ofi_cvd.quality.window import Window
@@ -73,7 +73,7 @@ def _show_scenarios(dataset: Dataset, window: Window, console: Console) -> None:
 def _show_lines(dataset: Dataset, window: Window, console: Console) -> None:
     values = _values(window, max(1000, (window.end_ms - window.start_ms) // _SPARK))
     prices, deltas = _ask(dataset, "price_timeline", values), _ask(dataset, "cvd_timeline", values)
-    title = f"{_clock(window.start_ms)} to {_clock(window.end_ms)[11:]} UTC"
+    title = f"{show_time(window.start_ms)} to {show_time(window.end_ms)[11:]} UTC"
     listing = table(title, "symbol", ">price", "price over time", "volume delta over time")
     for symbol in window.symbols:
         price, delta = _line(prices, symbol, "price"), _line(deltas, symbol, "cvd")
@@ -87,7 +87,3 @@ def _line(bins: pl.DataFrame, symbol: str, column: str) -> list[float]:
     own = bins.filter(pl.col("symbol") == symbol).select("bin_ms", column)
     filled = every.join(own, on="bin_ms", how="left", maintain_order="left")[column]
     return filled.fill_null(strategy="forward").fill_null(strategy="backward").drop_nulls().to_list()
-
-
-def _clock(ms: int) -> str:
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"

@@ -17,8 +17,10 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from ofi_cvd.common.times import HOUR_MS
+
 BLOCK_TRADES = 1000
-RETAIN_MS = 48 * 3_600_000
+RETAIN_MS = 48 * HOUR_MS
 """Age at which trades leave the history; the exchange says 24 to 48 hours (PROTOCOL 1.7)."""
 
 RestTrade: TypeAlias = dict[str, object]

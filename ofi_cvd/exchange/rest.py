@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.exchange.history import RestTrade
 from ofi_cvd.exchange.hub import Hub
 from ofi_cvd.exchange.info import exchange_info
 from ofi_cvd.exchange.limits import WeightLimiter
 from ofi_cvd.exchange.terms import Terms
 
-HOUR_MS = 3_600_000
 _USDM_DEPTH = {5: 2, 10: 2, 20: 2, 50: 2, 100: 5, 500: 10, 1000: 20}
 _BAD_PARAMETER, _BAD_SYMBOL, _MISSING, _BAD_INTERVAL = -1130, -1121, -1102, -1127
 

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import polars as pl
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.features import book, closing, cvd, events, fusion, labels, ofi, trades
 from ofi_cvd.features.exact import UNITS, weight_units
 from ofi_cvd.features.gaps import Span, with_suspect
@@ -20,8 +21,6 @@ from ofi_cvd.features.state import Opening
 from ofi_cvd.features.windows import ZRule
 from ofi_cvd.schemas import TABLES, Kind
 from ofi_cvd.settings import Settings
-
-HOUR_MS = 3_600_000
 
 Keep: TypeAlias = Callable[[pl.LazyFrame], pl.LazyFrame]
 

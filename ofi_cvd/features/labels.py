@@ -7,6 +7,7 @@ from typing import Final
 
 import polars as pl
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.features.exact import ceil_to
 from ofi_cvd.features.state import Opening
 from ofi_cvd.settings import Settings
@@ -101,7 +102,7 @@ def session(settings: Settings) -> pl.Expr:
     """Return the trading session of `ts_ms` by UTC hour; null in no session or where sessions are not wanted."""
     if not settings.write_session_labels:
         return pl.lit(None, dtype=pl.String)
-    hour = pl.col("ts_ms").floordiv(3_600_000).mod(24)
+    hour = pl.col("ts_ms").floordiv(HOUR_MS).mod(24)
     name: pl.Expr = pl.lit(None, dtype=pl.String)
     for part in settings.session_hours.split(","):
         label, _, hours = part.strip().partition("=")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
+from ofi_cvd.common.times import HOUR_MS, hour_label
 from ofi_cvd.dataset.reader import open_dataset
 from ofi_cvd.harvest.messages import Dataset
-from ofi_cvd.harvest.run import HOUR_MS, Run
+from ofi_cvd.harvest.run import Run
 from ofi_cvd.quality.figures import Figures, run_all
 from ofi_cvd.quality.gates import SCENES, scene_misses
 from ofi_cvd.quality.published import Published
@@ -58,8 +58,7 @@ def dataset_figures(run: Run, settings: Settings, end_ms: int) -> Dataset | None
 
 def manifest_path(settings: Settings, hour_ms: int) -> Path:
     """Return where the manifest of an hour is."""
-    label = f"{datetime.fromtimestamp(hour_ms // 1000, UTC):%Y%m%d_%H}"
-    return settings.artifacts_dir / "dq_reports" / f"slices_manifest_{label}.json"
+    return settings.artifacts_dir / "dq_reports" / f"slices_manifest_{hour_label(hour_ms)}.json"
 
 
 def _coverage(current: pl.DataFrame, manifests: Iterable[Path]) -> dict[str, Counter[str]]:

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import sys
 from collections import deque
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -65,8 +64,3 @@ class Logbook(logging.Handler):
 def stderr_unless(panel: bool) -> TextIO | None:
     """Return where lines are echoed: nowhere while a panel is drawn."""
     return None if panel else sys.stderr
-
-
-def clock(ms: int) -> str:
-    """Return a UTC time for a log fact."""
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"

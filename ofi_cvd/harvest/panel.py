@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ofi_cvd.collect.stats import StreamStats
 from ofi_cvd.common.terminal import table
+from ofi_cvd.common.times import utc
 from ofi_cvd.harvest.watch import Watch
 
 
@@ -60,4 +60,4 @@ def _number(value: float | None) -> str:
 
 
 def _time(ms: int | None) -> str:
-    return "-" if not ms else f"{datetime.fromtimestamp(ms // 1000, UTC):%m-%d %H:%M:%S}"
+    return "-" if not ms else f"{utc(ms):%m-%d %H:%M:%S}"

@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
+from ofi_cvd.common.times import HOUR_MS, iso_time
 from ofi_cvd.errors import LockedError, PublishError, RunError, UsageError
 from ofi_cvd.harvest import entry
 from ofi_cvd.harvest import run as runs
-from ofi_cvd.harvest.logbook import Logbook, clock
+from ofi_cvd.harvest.logbook import Logbook
 from ofi_cvd.harvest.messages import FINISH, STOP, Built, Counted, Dataset, Judged, Line, Task
 from ofi_cvd.harvest.supervise import Child
 from ofi_cvd.harvest.watch import Watch
@@ -204,7 +205,7 @@ class Harvest:
         elif self._check_ms + self._settings.grace_secs * 1000 + self._run.slice_ms <= now_ms < self._run.end_ms:
             end_ms, age_ms = self._check_ms, self._check_ms - self._run.start_ms
             # Looks at double the age, for an hour; from then on each hour's report brings the gates so far.
-            self._check_ms = self._run.start_ms + 2 * age_ms if 2 * age_ms < runs.HOUR_MS else self._run.end_ms
+            self._check_ms = self._run.start_ms + 2 * age_ms if 2 * age_ms < HOUR_MS else self._run.end_ms
             self._report(Task("check", end_ms))
 
     def _report(self, task: Task) -> None:
@@ -244,8 +245,8 @@ def harvest_lock(settings: Settings) -> FileLock:
 def facts_of(run: runs.Run) -> dict[str, object]:
     """Return what the log says of a run when it starts."""
     return {
-        "start": clock(run.start_ms),
-        "end": clock(run.end_ms),
+        "start": iso_time(run.start_ms),
+        "end": iso_time(run.end_ms),
         "symbols": ",".join(run.symbols),
         "slice_s": run.slice_ms // 1000,
         "starts": run.starts,

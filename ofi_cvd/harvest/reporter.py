@@ -8,9 +8,10 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.harvest.child import Channel
 from ofi_cvd.harvest.messages import Judged, Message, Task
-from ofi_cvd.harvest.run import HOUR_MS, Run
+from ofi_cvd.harvest.run import Run
 from ofi_cvd.harvest.summary import write_summary
 from ofi_cvd.quality.page import write_page
 from ofi_cvd.quality.report import Report, judge_window, write_documents

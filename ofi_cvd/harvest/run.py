@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from ofi_cvd.common.times import HOUR_MS, utc
 from ofi_cvd.errors import PublishError, UsageError
 from ofi_cvd.settings import Settings
 
-HOUR_MS: Final = 3_600_000
 NAME: Final = "run.json"
 CONNECT_MS: Final = 3000  # the run begins once the recorder can be expected to be connected
 PATIENCE_MS: Final = 900_000  # a report waits so long for the slices of its hour, then says what is missing
@@ -45,7 +44,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def stamp(self) -> str:
         """`YYYYMMDD_HHMM` of the start; log and summary are named after it."""
-        return f"{datetime.fromtimestamp(self.start_ms // 1000, UTC):%Y%m%d_%H%M}"
+        return f"{utc(self.start_ms):%Y%m%d_%H%M}"
 
     def judged_end_ms(self, stopped_ms: int) -> int:
         """Return the end of the last whole slice at `stopped_ms`: what the final reports judge up to."""

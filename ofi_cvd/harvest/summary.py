@@ -6,13 +6,13 @@ import hashlib
 import shlex
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
 from ofi_cvd import __version__
+from ofi_cvd.common.times import iso_time
 from ofi_cvd.harvest.run import Run
 from ofi_cvd.publish.parts import Part, current_parts
 from ofi_cvd.quality.report import Report, encode, write_text
@@ -97,13 +97,9 @@ def _end_ms(part: Part) -> int:
 def analysis_command(settings: Settings, symbols: Iterable[str], start_ms: int, end_ms: int) -> str:
     """Return the command that analyses the window."""
     words = [
-        "ofi", "analyze", "--symbols", ",".join(symbols), "--start", _time(start_ms), "--end", _time(end_ms),
+        "ofi", "analyze", "--symbols", ",".join(symbols), "--start", iso_time(start_ms), "--end", iso_time(end_ms),
         "--data-dir", settings.data_dir.as_posix(), "--artifacts-dir", settings.artifacts_dir.as_posix(),
     ]  # fmt: skip
     if settings.win_secs != Settings.model_fields["win_secs"].default:
         words += ["--set", f"WIN_SECS={settings.win_secs}"]
     return shlex.join(words)
-
-
-def _time(ms: int) -> str:
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%dT%H:%M:%S}"

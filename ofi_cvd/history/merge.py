@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from ofi_cvd.spool.hours import HOUR_MS, find_file, hour_of_ns
+from ofi_cvd.common.times import HOUR_MS
+from ofi_cvd.spool.hours import find_file, hour_of_ns
 from ofi_cvd.spool.reader import read_lines
 from ofi_cvd.spool.writer import SpoolWriter
 

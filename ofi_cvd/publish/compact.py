@@ -20,8 +20,9 @@ from typing import Final
 import polars as pl
 from filelock import FileLock, Timeout
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import LockedError, PublishError
-from ofi_cvd.publish.parts import HOUR_MS, current_parts, hour_name, kind_folders, part_name, start_of
+from ofi_cvd.publish.parts import current_parts, hour_name, kind_folders, part_name, start_of
 from ofi_cvd.schemas import TABLES, Kind
 from ofi_cvd.spool.disk import fsync_folder, fsync_path
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 import polars as pl
 
+from ofi_cvd.common.times import utc
 from ofi_cvd.features.gaps import Hole
 from ofi_cvd.features.hour import Hour, plan
 from ofi_cvd.features.state import Marks, Opening, digest
@@ -56,7 +56,7 @@ def close_hour(hour: Hour, settings: Settings) -> Built:
 
 def state_name(symbol: str, opens_ms: int) -> str:
     """Return the file, below STATE_DIR, of the state that opens an hour."""
-    return f"{symbol}/{datetime.fromtimestamp(opens_ms // 1000, UTC):%Y%m%dT%H}.parquet"
+    return f"{symbol}/{utc(opens_ms):%Y%m%dT%H}.parquet"
 
 
 def first_admitted_ms(rows: pl.DataFrame) -> int | None:

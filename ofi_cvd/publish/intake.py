@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import SpoolError
-from ofi_cvd.features.hour import HOUR_MS
 from ofi_cvd.publish.checkpoint import Source
 from ofi_cvd.publish.ingest import Reader
 from ofi_cvd.publish.pool import Pool, book_pool, trade_pool

@@ -14,15 +14,15 @@ import re
 import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final, get_args
 
+from ofi_cvd.common.times import HOUR_MS, day_name, hour_of, parse_stamp, stamp
 from ofi_cvd.errors import InputError, RunError
 from ofi_cvd.schemas import KINDS, Kind
 
-HOUR_MS: Final = 3_600_000
-_NAME: Final = re.compile(r"(part|hour)-(\d{8}T\d{6})Z\.parquet")
+_NAME: Final = re.compile(r"(part|hour)-(\d{8}T\d{6}Z)\.parquet")
 _UNSETTLED_NS: Final = 20_000_000  # coarser than any file system's clock of folders
 _LISTINGS: Final = 500
 
@@ -53,7 +53,7 @@ def part_name(start_ms: int) -> str:
         >>> part_name(1760619900000)
         'part-20251016T130500Z.parquet'
     """
-    return f"part-{_stamp(start_ms)}.parquet"
+    return f"part-{stamp(start_ms)}.parquet"
 
 
 def hour_name(start_ms: int) -> str:
@@ -63,7 +63,7 @@ def hour_name(start_ms: int) -> str:
         >>> hour_name(1760619600000)
         'hour-20251016T130000Z.parquet'
     """
-    return f"hour-{_stamp(start_ms)}.parquet"
+    return f"hour-{stamp(start_ms)}.parquet"
 
 
 def start_of(name: str) -> int | None:
@@ -74,18 +74,12 @@ def start_of(name: str) -> int | None:
         (1760619900000, None)
     """
     match = _NAME.fullmatch(name)
-    if match is None:
-        return None
-    try:
-        return int(datetime.strptime(match[2] + "+0000", "%Y%m%dT%H%M%S%z").timestamp()) * 1000
-    except ValueError:
-        return None
+    return None if match is None else parse_stamp(match[2])
 
 
 def folder_of(data_dir: Path, symbol: str, kind: Kind, start_ms: int) -> Path:
     """Return the folder of a part."""
-    day = datetime.fromtimestamp(start_ms // 1000, UTC)
-    return data_dir / f"date={day:%Y-%m-%d}" / f"symbol={symbol}" / f"kind={kind}"
+    return data_dir / f"date={day_name(start_ms)}" / f"symbol={symbol}" / f"kind={kind}"
 
 
 def current_parts(
@@ -112,7 +106,7 @@ def current_parts(
     return sorted(
         part
         for part in found
-        if (start_ms is None or _hour(part.start_ms) + HOUR_MS > start_ms)
+        if (start_ms is None or hour_of(part.start_ms) + HOUR_MS > start_ms)
         and (end_ms is None or part.start_ms < end_ms)
     )
 
@@ -169,7 +163,7 @@ def _listing(folder: Path, symbol: str, kind: Kind) -> list[Part]:
             )
             (hours if merged else slices).append(part)
     taken = {part.start_ms for part in hours}
-    return hours + [part for part in slices if _hour(part.start_ms) not in taken]
+    return hours + [part for part in slices if hour_of(part.start_ms) not in taken]
 
 
 def _children(folder: Path, prefix: str) -> list[Path]:
@@ -184,11 +178,3 @@ def _day_ms(day: str) -> int | None:
         return int(datetime.strptime(day + "+0000", "%Y-%m-%d%z").timestamp()) * 1000
     except ValueError:
         return None
-
-
-def _hour(ms: int) -> int:
-    return ms // HOUR_MS * HOUR_MS
-
-
-def _stamp(ms: int) -> str:
-    return f"{datetime.fromtimestamp(ms // 1000, UTC):%Y%m%dT%H%M%SZ}"

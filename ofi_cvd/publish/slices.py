@@ -11,8 +11,8 @@ from pathlib import Path
 import polars as pl
 
 from ofi_cvd import __version__
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import PublishError
-from ofi_cvd.features.hour import HOUR_MS
 from ofi_cvd.publish import parts
 from ofi_cvd.publish.checkpoint import HourEntry, Slice, write_whole
 from ofi_cvd.schemas import KINDS, SPEC_VERSION, Kind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ofi_cvd.features.hour import HOUR_MS
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.publish import checkpoint
 from ofi_cvd.publish.checkpoint import SymbolEntry
 from ofi_cvd.schemas import Kind

@@ -13,9 +13,10 @@ import duckdb
 import polars as pl
 
 from ofi_cvd.binance.wire import depth_levels
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import PublishError, SpoolError
 from ofi_cvd.features.gaps import Hole, LedgerGap, ledger_gaps, unrepaired
-from ofi_cvd.features.hour import HOUR_MS, Hour
+from ofi_cvd.features.hour import Hour
 from ofi_cvd.features.state import Opening, digest
 from ofi_cvd.publish.checkpoint import HourEntry, SymbolEntry, write_whole
 from ofi_cvd.publish.hour import Built, after_last, close_hour, first_admitted_ms, open_holes, state_name

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
+from ofi_cvd.common.times import iso_time
 from ofi_cvd.quality.figures import Figures, Row
 from ofi_cvd.quality.window import Window, scaled
 from ofi_cvd.settings import Settings
@@ -259,4 +259,4 @@ def _some(told: list[str], shown: int = 4) -> str:
 
 
 def _clock(ms: int | None) -> str:
-    return "outside every slice" if ms is None else f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return "outside every slice" if ms is None else iso_time(ms)

@@ -10,9 +10,9 @@ from typing import Literal
 
 import polars as pl
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.dataset.reader import Dataset
 from ofi_cvd.publish import checkpoint
-from ofi_cvd.publish.parts import HOUR_MS
 from ofi_cvd.quality.window import Window
 from ofi_cvd.schemas import KINDS, Kind
 

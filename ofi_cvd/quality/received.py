@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ofi_cvd.binance.wire import TRADE_ID_PATHS
-from ofi_cvd.publish.parts import HOUR_MS
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.quality.window import Window
 from ofi_cvd.settings import Settings
 from ofi_cvd.spool.layout import list_files

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from rich.console import Console
 
 from ofi_cvd.common.terminal import table
+from ofi_cvd.common.times import show_minute
 from ofi_cvd.quality.gates import SCENES, Gate, Value
 from ofi_cvd.quality.report import Report
 
@@ -16,7 +15,7 @@ def verdict(report: Report) -> str:
     failed = [gate.name for gate in report.gates if not gate.passed]
     symbols = report.window.symbols
     named = ", ".join(symbols) if len(symbols) <= 3 else f"{len(symbols)} symbols"
-    span = f"{_clock(report.window.start_ms)} to {_clock(report.window.end_ms)} UTC, {named}"
+    span = f"{show_minute(report.window.start_ms)} to {show_minute(report.window.end_ms)} UTC, {named}"
     if not failed:
         return f"PASS: all {len(report.gates)} gates passed; {span}"
     return f"FAIL: {len(failed)} of {len(report.gates)} gates failed ({', '.join(failed)}); {span}"
@@ -64,7 +63,3 @@ def _text(value: Value, gate: str) -> str:
     if gate in {"empty_minutes", "duplicates"}:
         return f"{value:.2%}"
     return f"{value:,}"
-
-
-def _clock(ms: int) -> str:
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M}"

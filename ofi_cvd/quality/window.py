@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
+from ofi_cvd.common.times import HOUR_MS, hour_label
 from ofi_cvd.dataset.reader import Dataset
 from ofi_cvd.errors import UsageError
-from ofi_cvd.publish.parts import HOUR_MS
 from ofi_cvd.quality import queries
 from ofi_cvd.settings import Settings
 
 _MINUTE_MS: Final = 60_000
-_BINS_MS: Final = (1_000, 5_000, 15_000, 60_000, 300_000, 900_000, 3_600_000)
+_BINS_MS: Final = (1_000, 5_000, 15_000, 60_000, 300_000, 900_000, HOUR_MS)
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Window:
     @property
     def label(self) -> str:
         """`YYYYMMDD_HH` of the last hour that the window touches; reports are named after it."""
-        return f"{datetime.fromtimestamp((self.end_ms - 1) // HOUR_MS * 3600, UTC):%Y%m%d_%H}"
+        return hour_label(self.end_ms - 1)
 
     def bin_ms(self, points: int = 720) -> int:
         """Return a bin width that gives a chart at most `points` points, or the widest there is."""

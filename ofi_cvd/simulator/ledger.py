@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ofi_cvd.common.times import HOUR_MS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -31,7 +33,7 @@ def ledger_text(
     A `clock` record every minute; `connect` records first if the recording
     `opens` here, `shutdown` last if it `closes` here.
     """
-    rng = np.random.default_rng([seed, start_ms // 3_600_000])
+    rng = np.random.default_rng([seed, start_ms // HOUR_MS])
     lines = []
     if opens:
         lines += [_record(start_ms * 1_000_000 + i, "connect", conn=conn) for i, conn in enumerate(sorted(conns))]

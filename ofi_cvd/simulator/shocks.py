@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.simulator.instruments import STEP_MS
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 SWEEPS_PER_HOUR = 0.9
 ABSORPTIONS_PER_HOUR = 2.5
 
-_STEPS_PER_HOUR = 3_600_000 // STEP_MS
+_STEPS_PER_HOUR = HOUR_MS // STEP_MS
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import InputError
 from ofi_cvd.simulator.frames import STREAMS
 from ofi_cvd.simulator.hours import HourReport, Recording, open_recording, write_hour, write_whole
 from ofi_cvd.simulator.instruments import STEP_MS
 from ofi_cvd.simulator.ledger import CONNECTIONS, ledger_text
-from ofi_cvd.spool.hours import HOUR_MS, find_file, is_symbol, ledger_path
+from ofi_cvd.spool.hours import find_file, is_symbol, ledger_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
+from ofi_cvd.common.times import HOUR_MS, HOUR_NS, day_name, utc
 from ofi_cvd.errors import InputError
 from ofi_cvd.settings import STREAM_PATTERN, SYMBOL_PATTERN
 
-HOUR_MS = 3_600_000
-HOUR_NS = HOUR_MS * 1_000_000
 SNAPSHOT_STREAM = "depthSnapshot"
 LEDGER_NAME = "_ledger.ndjson"
 PLAIN_SUFFIX = ".ndjson"
@@ -75,8 +74,7 @@ def hour_dir(root: Path, hour_ms: int) -> Path:
     """
     if not 0 <= hour_ms <= _LAST_HOUR_MS:
         raise InputError(f"expected a time between 1970 and 2262, found {hour_ms} ms")
-    when = datetime.fromtimestamp(hour_ms // 1000, UTC)
-    return root / f"date={when:%Y-%m-%d}" / f"hour={when:%H}"
+    return root / f"date={day_name(hour_ms)}" / f"hour={utc(hour_ms):%H}"
 
 
 def is_stream(stream: str) -> bool:

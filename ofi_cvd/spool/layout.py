@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.spool.hours import (
-    HOUR_MS,
     SNAPSHOT_STREAM,
     SpoolFile,
     find_file,

@@ -25,9 +25,10 @@ from typing import Literal
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import LockedError, SpoolError
 from ofi_cvd.spool.disk import closed_hours_lock, ends_torn, fsync_folder, fsync_path
-from ofi_cvd.spool.hours import HOUR_MS, SpoolFile, list_files
+from ofi_cvd.spool.hours import SpoolFile, list_files
 from ofi_cvd.spool.ledger import Ledger
 from ofi_cvd.spool.reader import CHUNK, parts, seal_record, sealed_chunks
 from ofi_cvd.spool.writer import LATE_NS

@@ -9,9 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ofi_cvd.common.times import HOUR_NS, hour_of
 from ofi_cvd.spool.appender import Appender
 from ofi_cvd.spool.disk import closed_hours_lock
-from ofi_cvd.spool.hours import HOUR_NS, hour_of_ns, stream_path
+from ofi_cvd.spool.hours import hour_of_ns, stream_path
 from ofi_cvd.spool.ledger import Ledger
 
 LATE_NS = 30_000_000_000  # after this an hour's files are no longer held open, so that a seal may take them
@@ -114,7 +115,7 @@ class SpoolWriter:
         key = (recv_ns // HOUR_NS if hour_ms is None else hour_ms * 1_000_000 // HOUR_NS, symbol, stream, repair)
         file = self._files.get(key)
         if file is None:
-            hour_ms = hour_of_ns(recv_ns) if hour_ms is None else hour_ms // 3_600_000 * 3_600_000
+            hour_ms = hour_of_ns(recv_ns) if hour_ms is None else hour_of(hour_ms)
             path = stream_path(self._root, hour_ms, symbol, stream, repair=repair)
             file = self._files[key] = Appender(path, hour_ms, symbol, stream)
         file.lines.append(line)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from ofi_cvd.cli import app
-from ofi_cvd.spool.layout import HOUR_MS, list_files
+from ofi_cvd.common.times import HOUR_MS
+from ofi_cvd.spool.layout import list_files
 from ofi_cvd.spool.writer import SpoolWriter
 
 

@@ -17,8 +17,8 @@ from ofi_cvd.collect.repair import EMPTY_TRIES, Repairer
 from ofi_cvd.collect.spooler import Repair
 from ofi_cvd.collect.stats import StreamStats
 from ofi_cvd.collect.track import Hole, Track
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import ExchangeError
-from ofi_cvd.spool.hours import HOUR_MS
 
 NOW_S = 50_000.0
 

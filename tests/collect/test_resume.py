@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 from ofi_cvd.collect.resume import find_tail, merged
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.exchange.server import Exchange
-from ofi_cvd.spool.hours import HOUR_MS, list_files
+from ofi_cvd.spool.hours import list_files
 from ofi_cvd.spool.ledger import Ledger
 from ofi_cvd.spool.seal import seal_closed_hours
 from ofi_cvd.spool.writer import SpoolWriter, wrap

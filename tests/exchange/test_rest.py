@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.exchange.faults import FaultPlan
 from ofi_cvd.exchange.framefaults import FrameFaults
 from ofi_cvd.exchange.history import TradeHistory
 from ofi_cvd.exchange.hub import Hub
-from ofi_cvd.exchange.rest import HOUR_MS, Reply, Rest
+from ofi_cvd.exchange.rest import Reply, Rest
 from ofi_cvd.exchange.terms import terms_of
 from tests.exchange.stub import StubMarket
 

@@ -23,7 +23,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.harvest import TARGETS, Bench, batch_frames, differing, exchange, frames, kill_at_random
-from ofi_cvd.harvest.run import HOUR_MS, Run, load
+from ofi_cvd.common.times import HOUR_MS
+from ofi_cvd.harvest.run import Run, load
 from ofi_cvd.monitor.metrics import METRICS
 from ofi_cvd.quality.report import schema
 from ofi_cvd.schemas import KINDS

@@ -11,11 +11,12 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from ofi_cvd.cli import app
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.harvest.ending import show_summary
 from ofi_cvd.harvest.figures import dataset_figures
 from ofi_cvd.harvest.messages import Judged, Message, Task
 from ofi_cvd.harvest.reporter import report
-from ofi_cvd.harvest.run import HOUR_MS, Run
+from ofi_cvd.harvest.run import Run
 from ofi_cvd.publish.parts import current_parts
 from ofi_cvd.publish.run import build
 from ofi_cvd.quality.report import schema

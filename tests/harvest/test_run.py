@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import PublishError, UsageError
-from ofi_cvd.harvest.run import CONNECT_MS, HOUR_MS, NAME, PATIENCE_MS, Run, begin, begin_or_continue, load, save
+from ofi_cvd.harvest.run import CONNECT_MS, NAME, PATIENCE_MS, Run, begin, begin_or_continue, load, save
 from ofi_cvd.settings import Settings
 
 NOON_MS = 1_767_614_400_000

@@ -14,9 +14,10 @@ import pytest
 from filelock import FileLock
 
 from ofi_cvd import open_dataset
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import LockedError, PublishError
 from ofi_cvd.publish.compact import Compaction, compact, recover
-from ofi_cvd.publish.parts import HOUR_MS, current_parts, folder_of, part_name
+from ofi_cvd.publish.parts import current_parts, folder_of, part_name
 from ofi_cvd.schemas import KINDS, TABLES
 from tests.quality.synthetic import START_MS, Market, publish, tables, write
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import UsageError
-from ofi_cvd.publish.parts import HOUR_MS
 from ofi_cvd.publish.run import BuildReport, build
 from ofi_cvd.publish.slices import Window
 from ofi_cvd.settings import Settings, load

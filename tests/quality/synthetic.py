@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from ofi_cvd.publish.parts import HOUR_MS, folder_of, part_name
+from ofi_cvd.common.times import HOUR_MS
+from ofi_cvd.publish.parts import folder_of, part_name
 from ofi_cvd.schemas import KINDS, TABLES, Kind
 from ofi_cvd.spool.layout import ledger_path
 

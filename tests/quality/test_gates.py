@@ -11,7 +11,8 @@ import jsonschema
 import polars as pl
 import pytest
 
-from ofi_cvd.publish.parts import HOUR_MS, folder_of, part_name
+from ofi_cvd.common.times import HOUR_MS
+from ofi_cvd.publish.parts import folder_of, part_name
 from ofi_cvd.quality.gates import Gate
 from ofi_cvd.quality.report import Report, encode, judge_window, schema
 from ofi_cvd.quality.window import Window

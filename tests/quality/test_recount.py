@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ofi_cvd.cli import app
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.publish.compact import compact
-from ofi_cvd.publish.parts import HOUR_MS
 from ofi_cvd.publish.run import build
 from ofi_cvd.quality.report import encode, judge_window, schema
 from ofi_cvd.quality.window import Window

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import InputError
-from ofi_cvd.spool.layout import HOUR_MS, find_file, hour_dir, hour_of_ns, list_files, list_hours, stream_path
+from ofi_cvd.spool.layout import find_file, hour_dir, hour_of_ns, list_files, list_hours, stream_path
 
 MIDNIGHT_MS = 1_721_347_200_000  # 2024-07-19 00:00 UTC
 ROOT = Path("spool")

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.spool import ledger as ledger_module
-from ofi_cvd.spool.layout import HOUR_MS, ledger_path, read_ledger
+from ofi_cvd.spool.layout import ledger_path, read_ledger
 from ofi_cvd.spool.ledger import EVENTS, Ledger
 
 MIDNIGHT_MS = 1_721_347_200_000

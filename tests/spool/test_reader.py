@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.spool import reader
-from ofi_cvd.spool.layout import HOUR_MS, SpoolFile, copy_tail, find_file, read_bytes_from, read_lines, stream_path
+from ofi_cvd.spool.layout import SpoolFile, copy_tail, find_file, read_bytes_from, read_lines, stream_path
 from ofi_cvd.spool.seal import GRACE_MS, seal_closed_hours
 
 HOUR = 1_721_347_200_000

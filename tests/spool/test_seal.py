@@ -17,10 +17,10 @@ from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import LockedError, SpoolError
 from ofi_cvd.spool import seal as seal_module
 from ofi_cvd.spool.layout import (
-    HOUR_MS,
     SpoolFile,
     find_file,
     list_files,

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import InputError
 from ofi_cvd.spool import appender
-from ofi_cvd.spool.layout import HOUR_MS, list_files, parts, read_ledger, read_lines, stream_path
+from ofi_cvd.spool.layout import list_files, parts, read_ledger, read_lines, stream_path
 from ofi_cvd.spool.writer import SpoolWriter, splice, wrap
 
 MIDNIGHT_MS = 1_721_347_200_000
