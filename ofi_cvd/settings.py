@@ -239,10 +239,35 @@ class Settings(BaseSettings):
         values["book_source"] = self.source
         return {name.upper(): values[name] for name in sorted(values)}
 
+    def canonical_parameters(self) -> str:
+        """Return the parameters as canonical JSON, as every part carries them.
+
+        A parameter introduced after the first release is left out while it has its default, so that the fingerprints of
+        datasets built before it stay what they are.
+        """
+        plain = {name.upper() for name in LATER_PARAMETERS if getattr(self, name) == _default(name)}
+        kept = {name: value for name, value in self.parameters().items() if name not in plain}
+        return json.dumps(kept, sort_keys=True, separators=(",", ":"))
+
     def fingerprint(self) -> str:
-        """Return the SHA-256 of the canonical parameter JSON (SPEC 10)."""
-        canonical = json.dumps(self.parameters(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        """Return the SHA-256 of the canonical parameter JSON."""
+        return hashlib.sha256(self.canonical_parameters().encode()).hexdigest()
+
+    def with_parameters(self, parameters: Mapping[str, object]) -> Settings:
+        """Return these settings with the parameters of a dataset in the place of their own.
+
+        Raises:
+            SettingError: a parameter that this version does not know, or a value it does not accept.
+        """
+        known = {name: getattr(self, name) for name in type(self).model_fields if name not in PARAMETERS}
+        given = {name.lower(): value for name, value in parameters.items()}
+        for name in sorted(given.keys() - set(PARAMETERS)):
+            accepts = "a parameter of this version; a newer version of the package built this dataset"
+            raise SettingError(name.upper(), found=given[name], accepts=accepts, origin="dataset")
+        try:
+            return Settings(**known, **given)  # type: ignore[arg-type]  # pydantic checks every value
+        except ValidationError as error:
+            raise _setting_error(error.errors()[0], dict.fromkeys(given, "dataset")) from None
 
 
 PARAMETERS = (
@@ -253,6 +278,8 @@ PARAMETERS = (
     "scenario_scheme", "fee_tier", "pivot_span_secs", "div_max_secs", "quiet_secs", "anomaly_z",
     "anomaly_price_sigmas", "conflict_z",
 )  # fmt: skip
+LATER_PARAMETERS: tuple[str, ...] = ()
+"""Parameters introduced after the first release, which are not written while they have their default."""
 
 
 @dataclass(frozen=True)
@@ -300,6 +327,11 @@ def load(
         origin = origins.get(error.key.lower(), error.origin)
         raise SettingError(error.key, found=error.found, accepts=error.accepts, origin=origin) from None
     return Effective(settings, origins)
+
+
+def _default(name: str) -> object:
+    default: object = Settings.model_fields[name].get_default(call_default_factory=True)
+    return default
 
 
 def _require(key: str, value: str, pattern: re.Pattern[str], accepts: str) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from ofi_cvd.errors import PublishError, UsageError
 from ofi_cvd.features.gaps import Hole
-from ofi_cvd.schemas import Kind
+from ofi_cvd.schemas import SPEC_VERSION, Kind
 from ofi_cvd.spool.disk import fsync_folder
 
 VERSION: Final = 1
@@ -97,6 +97,7 @@ class Checkpoint(msgspec.Struct):
     package_version: str
     symbols: dict[str, SymbolEntry] = {}
     version: int = VERSION
+    spec_version: str = "1"  # of a checkpoint that does not say
 
 
 def load(state_dir: Path) -> Checkpoint | None:
@@ -149,13 +150,27 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def check_parameters(checkpoint: Checkpoint, fingerprint: str) -> None:
-    """Refuse to mix rows of different parameters in one dataset.
+    """Refuse to mix rows of different parameters, or of different definitions, in one dataset.
 
     Raises:
-        UsageError: the dataset was built with other parameters.
+        UsageError: the dataset was built with other parameters or with another version of the specification.
     """
-    if checkpoint.params_fingerprint != fingerprint:
+    refuse_others(checkpoint.params_fingerprint, fingerprint, checkpoint.spec_version)
+
+
+def refuse_others(found: str, asked: str, spec_version: str) -> None:
+    """Refuse to continue parts of another fingerprint or of another version of the specification.
+
+    Raises:
+        UsageError: one of the two differs.
+    """
+    if found != asked:
         raise UsageError(
-            f"expected the parameters the dataset was built with (fingerprint {checkpoint.params_fingerprint[:12]}), "
-            f"found others ({fingerprint[:12]}); use --rebuild for all symbols, or another DATA_DIR and STATE_DIR"
+            f"expected the parameters the dataset was built with (fingerprint {found[:12]}), "
+            f"found others ({asked[:12]}); use --rebuild for all symbols, or another DATA_DIR and STATE_DIR"
+        )
+    if spec_version != SPEC_VERSION:
+        raise UsageError(
+            f"expected a dataset of specification {SPEC_VERSION}, found parts of specification {spec_version}; "
+            f"use --rebuild for all symbols, or another DATA_DIR and STATE_DIR"
         )

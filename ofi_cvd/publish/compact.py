@@ -27,7 +27,7 @@ from ofi_cvd.schemas import TABLES, Kind
 from ofi_cvd.spool.disk import fsync_folder, fsync_path
 
 _WAIT_S: Final = 60.0
-_SAME: Final = ("spec_version", "package_version", "params_fingerprint", "market")
+_SAME: Final = ("spec_version", "package_version", "params_fingerprint", "parameters", "market")
 
 log = logging.getLogger(__name__)
 Step = Callable[[str], None]

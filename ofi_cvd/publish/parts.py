@@ -9,6 +9,7 @@ rename, so it is also the mark that the hour is merged; whoever comes next may f
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final, get_args
+
+import polars as pl
 
 from ofi_cvd.common.times import HOUR_MS, day_name, hour_of, parse_stamp, stamp
 from ofi_cvd.errors import InputError, RunError
@@ -109,6 +112,53 @@ def current_parts(
         if (start_ms is None or hour_of(part.start_ms) + HOUR_MS > start_ms)
         and (end_ms is None or part.start_ms < end_ms)
     )
+
+
+def parameters_of(data_dir: Path, *, symbols: Collection[str] | None = None) -> dict[str, object]:
+    """Return the parameters a dataset was built with, by setting name (`{"WIN_SECS": 300, ...}`), from its parts.
+
+    Empty for a dataset without parts, or of a version that did not write them. The first and the last part of each symbol
+    are asked: `ofi build` lets no others stand between them.
+
+    Raises:
+        InputError: the parts disagree, or one cannot be read.
+
+    Example:
+        >>> parameters_of(Path("no/such/folder"))
+        {}
+    """
+    texts = {facts["parameters"] for facts in sample_metadata(data_dir, symbols=symbols) if facts.get("parameters")}
+    if len(texts) > 1:
+        raise InputError(f"{data_dir}: expected parts of one set of parameters, found {len(texts)}; use --rebuild")
+    try:
+        found: object = json.loads(texts.pop()) if texts else {}
+    except ValueError as error:
+        raise InputError(f"{data_dir}: expected parameters as JSON in the parts, found {error}") from None
+    return found if isinstance(found, dict) else {}
+
+
+def sample_metadata(
+    data_dir: Path, *, symbols: Collection[str] | None = None, skip_damaged: bool = False
+) -> list[dict[str, str]]:
+    """Return the key-value metadata of the first and the last part of each symbol.
+
+    Raises:
+        InputError: a part cannot be read, and `skip_damaged` was not asked for.
+    """
+    ends: dict[str, list[Part]] = {}
+    for part in sorted(current_parts(data_dir, symbols=symbols), key=lambda part: (part.symbol, part.start_ms)):
+        ends.setdefault(part.symbol, [part, part])[1] = part
+    found = []
+    for path in sorted({part.path for pair in ends.values() for part in pair}):
+        try:
+            found.append(pl.read_parquet_metadata(path))
+        except FileNotFoundError:  # merged or replaced since it was listed
+            continue
+        except (OSError, pl.exceptions.PolarsError) as error:
+            if skip_damaged:
+                continue
+            raise InputError(f"{path}: expected a part of a dataset, found {error}") from None
+    return found
 
 
 def kind_folders(

@@ -18,12 +18,13 @@ from filelock import FileLock, Timeout
 
 from ofi_cvd import __version__
 from ofi_cvd.errors import LockedError, RunError, UsageError
-from ofi_cvd.publish import checkpoint as book
+from ofi_cvd.publish import checkpoint
 from ofi_cvd.publish.checkpoint import Checkpoint, HourEntry, SymbolEntry
 from ofi_cvd.publish.memory import Memory
+from ofi_cvd.publish.parts import sample_metadata
 from ofi_cvd.publish.slices import Window, remove_unknown_hours
 from ofi_cvd.publish.symbol import EVERYTHING, Job, SymbolBuild
-from ofi_cvd.schemas import Kind
+from ofi_cvd.schemas import SPEC_VERSION, Kind
 from ofi_cvd.settings import Settings
 from ofi_cvd.spool.layout import list_files, read_ledger
 
@@ -93,7 +94,7 @@ def build(
                 f"below {settings.spool_dir}, found none"
             )
         report = BuildReport()
-        keeper = _Keeper(found, settings, report, progress)
+        checkpoint_writer = CheckpointWriter(found, settings, report, progress)
         ledger = read_ledger(settings.spool_dir)
         jobs = {
             symbol: job
@@ -108,22 +109,22 @@ def build(
                 for symbol, job in jobs.items():
                     entry = found.symbols.setdefault(symbol, SymbolEntry())
                     try:
-                        SymbolBuild(job, entry, ledger, partial(keeper.note, symbol), memory).run()
+                        SymbolBuild(job, entry, ledger, partial(checkpoint_writer.note, symbol), memory).run()
                     except RunError as error:
                         if not keep_going:
                             raise
                         report.failed[symbol] = error
             else:
-                _build_side_by_side(list(jobs.values()), count, keeper)
+                _build_side_by_side(list(jobs.values()), count, checkpoint_writer)
         finally:
-            book.save(found, settings.state_dir)
+            checkpoint.save(found, settings.state_dir)
         if rebuild and window == EVERYTHING:
             for symbol in jobs:
                 remove_unknown_hours(settings.data_dir, symbol, found.symbols[symbol].hours)
         return report
 
 
-class _Keeper:
+class CheckpointWriter:
     """Keeps the checkpoint and the report as hours come in."""
 
     def __init__(self, found: Checkpoint, settings: Settings, report: BuildReport, progress: Progress | None) -> None:
@@ -132,16 +133,18 @@ class _Keeper:
 
     @property
     def symbols(self) -> dict[str, SymbolEntry]:
+        """What is known of each symbol."""
         return self._found.symbols
 
     def note(self, symbol: str, hour_ms: int, hour: HourEntry) -> None:
+        """Take note of an hour that was computed."""
         self._report.hours[symbol] = self._report.hours.get(symbol, 0) + 1
         rows = self._report.rows.setdefault(symbol, {})
         for one in hour.slices.values():
             for kind, count in one.rows.items():
                 rows[kind] = rows.get(kind, 0) + count
         if time.monotonic() - self._saved_s >= _SAVE_S:  # what a crash forgets is computed again, to the same bytes
-            book.save(self._found, self._settings.state_dir)
+            checkpoint.save(self._found, self._settings.state_dir)
             self._saved_s = time.monotonic()
         if self._progress:
             self._progress(symbol, hour_ms, hour)
@@ -153,19 +156,19 @@ class _Keeper:
         self.note(symbol, hour_ms, entry.hours[hour_ms])
 
 
-def _build_side_by_side(jobs: Sequence[Job], count: int, keeper: _Keeper) -> None:
+def _build_side_by_side(jobs: Sequence[Job], count: int, writer: CheckpointWriter) -> None:
     context = multiprocessing.get_context("spawn")  # the same on every platform, and safe with threads
     messages: SimpleQueue[_Message] = context.SimpleQueue()
     threads = os.environ.get("POLARS_MAX_THREADS")
     os.environ["POLARS_MAX_THREADS"] = "1"  # workers inherit it: a core each
     try:
         with ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker, initargs=(messages,)) as pool:
-            entries = [keeper.symbols.get(job.symbol, SymbolEntry()) for job in jobs]
+            entries = [writer.symbols.get(job.symbol, SymbolEntry()) for job in jobs]
             futures: set[Future[tuple[str, bytes]]] = {
                 pool.submit(_work, job, msgspec.msgpack.encode(entry)) for job, entry in zip(jobs, entries, strict=True)
             }
             try:
-                _listen(futures, messages, keeper)
+                _listen(futures, messages, writer)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -176,15 +179,15 @@ def _build_side_by_side(jobs: Sequence[Job], count: int, keeper: _Keeper) -> Non
             os.environ["POLARS_MAX_THREADS"] = threads
 
 
-def _listen(futures: set[Future[tuple[str, bytes]]], messages: SimpleQueue[_Message], keeper: _Keeper) -> None:
+def _listen(futures: set[Future[tuple[str, bytes]]], messages: SimpleQueue[_Message], writer: CheckpointWriter) -> None:
     """Take messages until every worker is done; a fault of one is raised once its hours so far are kept."""
     while futures:
         done, futures = wait(futures, timeout=0.1, return_when=FIRST_COMPLETED)
         while not messages.empty():
-            keeper.take(messages.get())
+            writer.take(messages.get())
         for one in done:
             symbol, data = one.result()
-            keeper.symbols[symbol] = msgspec.msgpack.decode(data, type=SymbolEntry)
+            writer.symbols[symbol] = msgspec.msgpack.decode(data, type=SymbolEntry)
 
 
 def _nothing(_hour_ms: int, _hour: HourEntry) -> None:
@@ -234,17 +237,26 @@ def _lock(settings: Settings) -> FileLock:
 
 def _open_checkpoint(settings: Settings, *, rebuild: bool, window: Window) -> Checkpoint:
     fingerprint = settings.fingerprint()
-    fresh = Checkpoint(fingerprint, __version__)
-    found = book.load(settings.state_dir)
+    fresh = Checkpoint(fingerprint, __version__, spec_version=SPEC_VERSION)
+    found = checkpoint.load(settings.state_dir)
     if found is None:
+        if not (rebuild and window == EVERYTHING):
+            _refuse_other_parts(settings, fingerprint)
         return fresh
     if rebuild and window == EVERYTHING:
         others = {symbol: entry for symbol, entry in found.symbols.items() if symbol not in settings.symbols}
-        if not others or found.params_fingerprint == fingerprint:
+        if not others or (found.params_fingerprint == fingerprint and found.spec_version == SPEC_VERSION):
             fresh.symbols = others
             return fresh
-    book.check_parameters(found, fingerprint)
+    checkpoint.check_parameters(found, fingerprint)
     return found
+
+
+def _refuse_other_parts(settings: Settings, fingerprint: str) -> None:
+    """Refuse to continue parts whose checkpoint is gone and that say of themselves that they are others."""
+    for facts in sample_metadata(settings.data_dir, skip_damaged=True):  # a build writes a damaged part again
+        found = facts.get("params_fingerprint", "")
+        checkpoint.refuse_others(found, fingerprint, facts.get("spec_version", ""))
 
 
 def _symbols_with_files(settings: Settings) -> list[str]:

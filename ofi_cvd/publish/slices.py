@@ -41,6 +41,7 @@ def metadata(settings: Settings, slice_secs: int) -> dict[str, str]:
         "spec_version": SPEC_VERSION,
         "package_version": __version__,
         "params_fingerprint": settings.fingerprint(),
+        "parameters": settings.canonical_parameters(),
         "market": settings.market,
         "slice_secs": str(slice_secs),
     }
