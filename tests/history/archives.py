@@ -10,9 +10,7 @@ from pathlib import Path
 DAY_MS = 1_704_412_800_000  # 2024-01-05
 AGG_HEADER = "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker"
 TRADES_HEADER = "id,price,qty,quote_qty,time,is_buyer_maker"
-TICKER_HEADER = (
-    "update_id,best_bid_price,best_bid_qty,best_ask_price,best_ask_qty,transaction_time,event_time"
-)
+TICKER_HEADER = "update_id,best_bid_price,best_bid_qty,best_ask_price,best_ask_qty,transaction_time,event_time"
 
 
 def agg_rows(count: int, *, first_id: int = 100, start_ms: int = DAY_MS, step_ms: int = 1000) -> list[str]:
@@ -32,7 +30,9 @@ def write_csv(path: Path, rows: Iterable[str], header: str | None = None) -> Pat
     return path
 
 
-def write_zip(folder: Path, stem: str, rows: Iterable[str], header: str | None = None, *, checksum: bool = True) -> Path:
+def write_zip(
+    folder: Path, stem: str, rows: Iterable[str], header: str | None = None, *, checksum: bool = True
+) -> Path:
     """Write a zip as the venue publishes it, with its checksum beside it, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{stem}.zip"

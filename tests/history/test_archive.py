@@ -286,6 +286,7 @@ def test_a_bomb_that_lies_about_its_size_is_stopped(tmp_path: Path) -> None:
 def test_a_killed_import_is_completed_by_repeating_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_zip(tmp_path, STEM, agg_rows(9000))
     with monkeypatch.context() as patched:
+
         def killed(*_: object, **__: object) -> None:
             raise KeyboardInterrupt
 
