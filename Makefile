@@ -5,6 +5,7 @@
 #   make lint     ruff, with nearly every rule
 #   make types    mypy, strict
 #   make bench    the figures of benchmarks/README.md
+#   make sample   write the sample dataset of the package again
 #   make docs     write the generated pages again, and the site into site/
 #   make clean    remove the environment, caches and the demo's folder; never the spool
 #
@@ -16,7 +17,7 @@ BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet -c constraints.txt
 SETUP = pyproject.toml constraints.txt
 
-.PHONY: demo test lint types bench docs clean
+.PHONY: demo test lint types bench sample docs clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/ofi demo
@@ -34,6 +35,9 @@ types: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/build.py
+
+sample: $(VENV)/.runtime
+	$(BIN)/python -m ofi_cvd.demo.sample
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m ofi_cvd.cli.reference

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ofi_cvd.dataset.reader import Dataset, open_dataset
+    from ofi_cvd.dataset.sample import open_sample
 
 __version__ = "0.1.0"
-__all__ = ["Dataset", "__version__", "open_dataset"]
+__all__ = ["Dataset", "__version__", "open_dataset", "open_sample"]
 
 
 def __getattr__(name: str) -> object:
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> object:
         from ofi_cvd.dataset import reader as dataset  # noqa: PLC0415
 
         return getattr(dataset, name)
+    if name == "open_sample":
+        from ofi_cvd.dataset import sample  # noqa: PLC0415
+
+        return sample.open_sample
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

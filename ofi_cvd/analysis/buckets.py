@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ofi_cvd.analysis.arrays import Bools, Floats, Ints
 from ofi_cvd.analysis.folds import Fold
-from ofi_cvd.analysis.quotes import BPS
+from ofi_cvd.dataset.arrays import Bools, Floats, Ints
+from ofi_cvd.dataset.quotes import BPS
 
 QUINTILES = (0.2, 0.4, 0.6, 0.8)
 TAIL = 0.05

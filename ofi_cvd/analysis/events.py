@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from ofi_cvd.analysis.arrays import Bools, Floats, Ints, floats, ints, table
+from ofi_cvd.analysis.arrays import table
 from ofi_cvd.analysis.metrics import SLICE_COLUMNS, slices_of
-from ofi_cvd.analysis.quotes import BPS, Quotes
+from ofi_cvd.dataset.arrays import Bools, Floats, Ints, floats, ints
+from ofi_cvd.dataset.quotes import BPS, Quotes
 from ofi_cvd.schemas import EVENT_TYPES
 
 BEFORE_S, AFTER_S, STEP_S = 60, 900, 5

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ofi_cvd.analysis.arrays import Ints
+from ofi_cvd.dataset.arrays import Ints
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ import numpy as np
 import polars as pl
 import statsmodels.api as sm
 
-from ofi_cvd.analysis.arrays import Bools, Floats, Ints, floats, ints, table
-from ofi_cvd.analysis.quotes import BPS, Quotes
+from ofi_cvd.analysis.arrays import table
+from ofi_cvd.dataset.arrays import Bools, Floats, Ints, floats, ints
+from ofi_cvd.dataset.quotes import BPS, Quotes
 
 WINDOWS_S: Final = (1, 10, 60)
 HALF_HOUR_MS: Final = 1_800_000

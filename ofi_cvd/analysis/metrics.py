@@ -10,12 +10,13 @@ import numpy as np
 import polars as pl
 from statsmodels.stats.multitest import multipletests
 
-from ofi_cvd.analysis.arrays import Bools, Floats, Ints, floats, ints, table
+from ofi_cvd.analysis.arrays import table
 from ofi_cvd.analysis.buckets import Placement, place, quintile_means, tail_means, threshold_scan
 from ofi_cvd.analysis.folds import walk_forward
-from ofi_cvd.analysis.quotes import Quotes
 from ofi_cvd.analysis.ranks import codes, correlation
 from ofi_cvd.analysis.scores import chances_of_up, direction
+from ofi_cvd.dataset.arrays import Bools, Floats, Ints, floats, ints
+from ofi_cvd.dataset.quotes import Quotes
 from ofi_cvd.schemas import SCENARIOS
 
 KEYS: Final = ("symbol", "signal", "horizon_s", "slice_kind", "slice")

@@ -6,8 +6,9 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Final, Literal
+from typing import Final
 
+from ofi_cvd.dataset.forward import Price
 from ofi_cvd.errors import InputError
 from ofi_cvd.schemas import Kind
 
@@ -23,7 +24,6 @@ SIGNALS: Final[dict[str, Kind]] = {
 
 HORIZONS: Final = (1, 5, 30, 60, 180, 300, 900)
 LONGEST_HORIZON: Final = 86_400
-Price = Literal["mid", "trade"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ofi_cvd.analysis.arrays import Floats, Ints, bins_of
+from ofi_cvd.analysis.arrays import bins_of
+from ofi_cvd.dataset.arrays import Floats, Ints
 
 MIN_ROWS = 30
 MOST_BINS = 8192

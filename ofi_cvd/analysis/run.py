@@ -20,10 +20,10 @@ from ofi_cvd.analysis import impact as price_impact
 from ofi_cvd.analysis.buckets import ROUND_TRIP_BPS
 from ofi_cvd.analysis.metrics import FOLD_TABLE, METRICS, SLICE_COLUMNS, THRESHOLD_TABLE, adjusted, judge, thin
 from ofi_cvd.analysis.parameters import SIGNALS, Parameters
-from ofi_cvd.analysis.quotes import Quotes
 from ofi_cvd.analysis.report import render
 from ofi_cvd.analysis.source import Source, fingerprints, hashes
 from ofi_cvd.common.times import stamp
+from ofi_cvd.dataset.quotes import Quotes
 from ofi_cvd.errors import RunError
 from ofi_cvd.schemas import SPEC_VERSION
 

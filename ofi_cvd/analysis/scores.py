@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from ofi_cvd.analysis.arrays import Bools, Floats, Ints
 from ofi_cvd.analysis.folds import Fold
+from ofi_cvd.dataset.arrays import Bools, Floats, Ints
 
 MIN_ROWS = 30
 ECE_BINS = 10

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from ofi_cvd.analysis.arrays import floats, ints
-from ofi_cvd.analysis.parameters import Price
-from ofi_cvd.analysis.quotes import Gaps, Quotes, id_gaps, join_gaps, suspect_gaps
+from ofi_cvd.dataset.forward import Price, quotes_of
+from ofi_cvd.dataset.quotes import Quotes
 from ofi_cvd.dataset.reader import open_dataset
 from ofi_cvd.errors import InputError
 from ofi_cvd.publish.parts import Part, current_parts
@@ -48,12 +47,10 @@ class Source:
 
     def read(self, symbol: str, kind: Kind, columns: Sequence[str]) -> pl.DataFrame:
         """Return columns of one symbol's table in time order, the window applied; no rows where nothing is published."""
-        with open_dataset(self.root, symbols=[symbol], start_ms=self.start_ms, end_ms=self.end_ms) as dataset:
+        with open_dataset(
+            self.root, missing_ok=True, symbols=[symbol], start=self.start_ms, end=self.end_ms
+        ) as dataset:
             rows = dataset.frame(kind).select(columns)
-        if self.start_ms is not None:
-            rows = rows.filter(pl.col("ts_ms") >= self.start_ms)
-        if self.end_ms is not None:
-            rows = rows.filter(pl.col("ts_ms") < self.end_ms)
         return rows.sort("ts_ms", maintain_order=True).collect()
 
     def span(self, symbols: Sequence[str]) -> tuple[int, int]:
@@ -79,23 +76,9 @@ class Source:
                 return str(tiers[-1])
         return None
 
-    def gaps(self, symbol: str, kind: Kind, win_ms: int) -> Gaps:
-        """Return where the symbol's data has unrepaired gaps: from `suspect` of `kind` and from missing trade ids."""
-        rows = self.read(symbol, kind, ["ts_ms", "suspect"])
-        flagged = np.asarray(rows.get_column("suspect").fill_null(value=False).to_numpy(), dtype=np.bool_)
-        trades = self.read(symbol, "prices", ["ts_ms", "gap_before"]).with_columns(pl.col("gap_before").fill_null(0))
-        by_id = id_gaps(ints(trades, "ts_ms"), ints(trades, "gap_before"))
-        return join_gaps(suspect_gaps(ints(rows, "ts_ms"), flagged, win_ms), by_id)
-
     def quotes(self, symbol: str, price: Price, win_secs: int) -> Quotes:
         """Return the quotes to judge a symbol by: `ofi.mid` of each bucket, or the price of each trade."""
-        kind, column = QUOTE_COLUMNS[price]
-        rows = self.read(symbol, kind, ["ts_ms", column]).filter(pl.col(column) > 0)
-        gaps = self.gaps(symbol, kind, win_secs * 1000)
-        return Quotes(ints(rows, "ts_ms"), np.log(floats(rows, column)), gaps)
-
-
-QUOTE_COLUMNS: dict[Price, tuple[Kind, str]] = {"mid": ("ofi", "mid"), "trade": ("prices", "price")}
+        return quotes_of(partial(self.read, symbol), price, win_secs)
 
 
 def hashes(root: Path, parts: Sequence[Part]) -> list[dict[str, object]]:

@@ -1,69 +1,88 @@
-"""The published dataset as a researcher meets it: lazy frames, DuckDB views, one-line SQL.
+"""The published dataset as a researcher meets it: lazy frames, DuckDB views, one-line SQL and the helpers of research.
 
-A reader never sees a row twice or not at all while `ofi compact` runs: `Dataset.sql` and `Dataset.read` compare the
-list of files before and after, and read again if a file they used was replaced meanwhile.
+A reader never sees a row twice or not at all while `ofi compact` or a build runs: lazy frames find their files when they
+are collected (`ofi_cvd.dataset.scan`); `Dataset.sql` and `Dataset.read` compare the list of files before and after, and
+read again if a file they used was replaced meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Self
 
-import duckdb
 import polars as pl
 
-from ofi_cvd.errors import InputError, RunError
-from ofi_cvd.publish.parts import Part, current_parts
+from ofi_cvd.dataset import describe, scan
+from ofi_cvd.dataset.queries import Queries
+from ofi_cvd.dataset.research import Research
+from ofi_cvd.dataset.times import Span, When, to_ms
+from ofi_cvd.errors import InputError
+from ofi_cvd.publish.parts import Part, current_parts, parameters_of
 from ofi_cvd.schemas import KINDS, TABLES, Kind
-
-LEDGER: Final = {
-    "recv_ns": "BIGINT", "event": "VARCHAR", "symbol": "VARCHAR", "stream": "VARCHAR", "conn": "VARCHAR",
-    "expected": "BIGINT", "received": "BIGINT", "missing": "BIGINT", "start_ms": "BIGINT", "end_ms": "BIGINT",
-    "offset_ms": "DOUBLE", "rtt_ms": "DOUBLE", "count": "BIGINT",
-}  # fmt: skip
-_SQL_TYPES: Final = {pl.Int64(): "BIGINT", pl.Float64(): "DOUBLE", pl.String(): "VARCHAR", pl.Boolean(): "BOOLEAN"}
-_READS: Final = 100
-
-T = TypeVar("T")
 
 
 def open_dataset(
     path: str | Path = "data/ofi_cvd",
     *,
-    spool: str | Path | None = None,
+    missing_ok: bool = False,
+    start: When | None = None,
+    end: When | None = None,
     symbols: Collection[str] | None = None,
-    start_ms: int | None = None,
-    end_ms: int | None = None,
+    spool: str | Path | None = None,
 ) -> Dataset:
-    """Open a published dataset; a folder that is empty or not there is a dataset without rows.
+    """Open a published dataset.
 
     Args:
         path: the dataset (`DATA_DIR`).
+        missing_ok: take a folder that is empty or not there as a dataset without rows, as a program does that
+            starts before the first rows are published.
+        start: first instant, included: ISO text or a datetime (naive means UTC), or milliseconds. None: from the first.
+        end: last instant, excluded. None: to the last.
+        symbols: only these; None for all.
         spool: the spool, for the `ledger` view; without it that view is empty.
-        symbols: read files of these symbols only.
-        start_ms: read files of hours that end after this only (files, not rows, are left out).
-        end_ms: read files that start before this only.
+
+    Raises:
+        InputError: the folder holds no part of a dataset, or the path is a file.
+        UsageError: a time that cannot be read, or a start that is not before the end.
 
     Example:
         >>> from ofi_cvd import open_dataset
-        >>> dataset = open_dataset("no/such/folder")
-        >>> dataset.prices.select("ts_ms", "price").collect().shape
-        (0, 2)
-        >>> dataset.sql("SELECT count(*) AS n FROM prices WHERE symbol = $symbol", symbol="BTCUSDT").item()
-        0
+        >>> from ofi_cvd.dataset.sample import SAMPLE_DIR
+        >>> dataset = open_dataset(SAMPLE_DIR, start="2026-01-05 00:05", end="2026-01-05 00:06")
+        >>> dataset.fusion.select("ts_ms").collect().height
+        120
     """
-    return Dataset(Path(path), Path(spool) if spool else None, symbols=symbols, start_ms=start_ms, end_ms=end_ms)
+    opened = Dataset(
+        Path(path),
+        Path(spool) if spool else None,
+        symbols=symbols,
+        start_ms=to_ms(start, "start"),
+        end_ms=to_ms(end, "end"),
+    )
+    if not missing_ok and not opened.is_dataset():
+        opened.close()
+        raise InputError(
+            f"{path}: expected a published dataset (date=.../symbol=.../kind=.../part-*.parquet), found "
+            f"{'no part of one' if Path(path).is_dir() else 'no such folder'}; `ofi build` makes one, "
+            f"missing_ok=True takes it as empty"
+        )
+    return opened
 
 
-class Dataset:
+class Dataset(Queries, Research):
     """Five tables and the ledger; made by `open_dataset`. Close it, or use it as a context manager.
 
-    The frames have the columns of SPEC 10 in file order, then `date` (the folder's day). Filters on `date` and `symbol`
-    skip files.
+    The frames have the columns of the data dictionary in file order, then `date` (the folder's day). Filters on `symbol`
+    and `date` skip files. A lazy frame that was made before `ofi compact` ran still collects after it.
+
+    Attributes:
+        path: the folder.
+        spool: the spool whose ledger is shown, or None.
 
     Example:
-        >>> with open_dataset("no/such/folder") as dataset:
+        >>> from ofi_cvd import open_sample
+        >>> with open_sample() as dataset:
         ...     dataset.events.collect_schema().names()[:4]
         ['ts_ms', 'symbol', 'event_type', 'meta_json']
     """
@@ -76,15 +95,17 @@ class Dataset:
         symbols: Collection[str] | None = None,
         start_ms: int | None = None,
         end_ms: int | None = None,
+        whole_hours: bool = False,
     ) -> None:
+        """Open the folder; `whole_hours` shows every row of the hours that the window touches."""
         if path.exists() and not path.is_dir():
             raise InputError(f"{path}: expected the folder of a dataset, found a file")
+        if start_ms is not None and end_ms is not None and start_ms >= end_ms:
+            raise InputError(f"start and end: expected a start before the end, found {start_ms} and {end_ms}")
         self.path, self.spool = path, spool
         self._symbols, self._start_ms, self._end_ms = symbols, start_ms, end_ms
-        self._viewed: list[Part] | None = None
-        self._connection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
-        self._connection.execute("SET TimeZone = 'UTC'")
-        self._connection.execute("SET enable_external_file_cache = false")  # never the bytes of a file since replaced
+        self._whole_hours = whole_hours
+        self._open_views()
 
     def __enter__(self) -> Self:
         return self
@@ -92,9 +113,11 @@ class Dataset:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Close the DuckDB connection; lazy frames stay usable."""
-        self._connection.close()
+    def __repr__(self) -> str:
+        """Say what is in it: symbols, span, rows and parameters."""
+        rows: dict[str, int] = {kind: int(self.frame(kind).select(pl.len()).collect().item()) for kind in KINDS}
+        facts = describe.facts_of(self.parts())
+        return describe.describe(str(self.path), self.symbols(), self.span(), rows, facts)
 
     @property
     def prices(self) -> pl.LazyFrame:
@@ -118,20 +141,51 @@ class Dataset:
 
     @property
     def events(self) -> pl.LazyFrame:
-        """One row per event."""
+        """One row per event, its facts as JSON text; `event_table` has them as fields."""
         return self.frame("events")
 
     @property
-    def connection(self) -> duckdb.DuckDBPyConnection:
-        """An in-memory connection with the six views over the files of this moment.
+    def parameters(self) -> dict[str, object]:
+        """The parameters the dataset was built with, by setting name; empty if its parts do not say.
 
-        While `ofi compact` or `ofi build` runs, prefer `sql` or `read`, which notice when files are replaced.
+        They come from the parts, never from the settings of today.
+
+        Raises:
+            InputError: the parts disagree.
+
+        Example:
+            >>> from ofi_cvd import open_sample
+            >>> open_sample().parameters["BUCKET_MS"]
+            1000
         """
-        self._show(self.parts())
-        return self._connection
+        return parameters_of(self.path, symbols=self._symbols)
+
+    def symbols(self) -> list[str]:
+        """Return the symbols that have parts in the window, sorted.
+
+        Example:
+            >>> from ofi_cvd import open_sample
+            >>> open_sample().symbols()
+            ['ADAUSDT', 'BNBUSDT']
+        """
+        return sorted({part.symbol for part in self.parts()})
+
+    def span(self) -> Span | None:
+        """Return the interval `[start_ms, end_ms)` of the rows; None if there is no row.
+
+        Example:
+            >>> from ofi_cvd import open_sample
+            >>> print(open_sample().span())
+            2026-01-05 00:00:00 to 2026-01-05 00:12:00 UTC
+        """
+        return describe.span_of(self.parts(), self._window())
+
+    def is_dataset(self) -> bool:
+        """Return whether the folder has parts of a dataset, in the window or not."""
+        return bool(self.parts()) or bool(current_parts(self.path))
 
     def parts(self, *kinds: Kind) -> list[Part]:
-        """Return the files that make up the dataset now (of the given kinds), by path."""
+        """Return the files that make up the dataset now (of the given kinds), by path; whole hours of the window."""
         return current_parts(
             self.path,
             kinds=kinds or KINDS,
@@ -140,97 +194,27 @@ class Dataset:
             end_ms=self._end_ms,
         )
 
-    def frame(self, kind: Kind) -> pl.LazyFrame:
-        """Return one table as a lazy frame over the files of this moment; without files, no rows of the same schema."""
-        parts = self.parts(kind)
-        schema = pl.Schema({**TABLES[kind].schema, "date": pl.Date()})
-        if not parts:
-            return pl.LazyFrame(schema=schema)
-        hive = {"date": pl.Date(), "symbol": pl.String(), "kind": pl.String()}
-        scan = pl.scan_parquet([part.path for part in parts], hive_partitioning=True, hive_schema=hive)
-        return scan.select(schema.names())
+    def frame(self, kind: Kind, *, time: bool = False) -> pl.LazyFrame:
+        """Return one table as a lazy frame over the files of the moment it is collected.
 
-    def sql(self, query: str, **params: object) -> pl.DataFrame:
-        """Run one query over the views; values are bound as `$name`.
+        Args:
+            kind: the table.
+            time: put `time` in front, the UTC datetime of `ts_ms`.
 
         Raises:
-            duckdb.Error: the query is wrong.
-            RunError: files it reads kept being replaced.
+            RunError: (when collected) files kept being replaced.
 
         Example:
-            >>> open_dataset("no/such/folder").sql("SELECT $a::BIGINT + 1 AS b", a=1).item()
-            2
+            >>> from ofi_cvd import open_sample
+            >>> open_sample().frame("fusion", time=True).collect_schema().names()[:3]
+            ['time', 'ts_ms', 'symbol']
         """
+        schema = pl.Schema({**TABLES[kind].schema, "date": pl.Date()})
+        rows = scan.scan_table(lambda: self.parts(kind), schema, self._window())
+        return self.with_time(rows) if time else rows
 
-        def ask(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
-            frame: pl.DataFrame = connection.sql(query, params=params or None).pl()
-            return frame
-
-        return self.read(ask)
-
-    def read(self, question: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
-        """Return `question(connection)`, asked again if a file it may have used was replaced meanwhile.
-
-        Several queries in one `question` see the same files.
-
-        Raises:
-            RunError: files kept being replaced.
-        """
-        for _ in range(_READS):
-            parts = self.parts()
-            self._show(parts)
-            try:
-                answer = question(self._connection)
-            except (duckdb.Error, OSError):
-                if self._still(parts):
-                    raise
-                continue
-            if self._still(parts):
-                return answer
-        raise RunError(f"{self.path}: expected files that stay for one query, found them replaced {_READS} times")
-
-    def _still(self, parts: Sequence[Part]) -> bool:
-        """Return whether every part that was read is still current; parts that came since do not matter."""
-        return set(parts) <= set(self.parts())
-
-    def _show(self, parts: list[Part]) -> None:
-        if parts != self._viewed:
-            for kind in KINDS:
-                paths = [part.path for part in parts if part.kind == kind]
-                self._connection.execute(_table_view(kind, paths))
-            self._viewed = parts
-        self._connection.execute(_ledger_view(self._ledgers()))
-
-    def _ledgers(self) -> list[Path]:
-        return sorted(self.spool.glob("date=*/hour=*/_ledger.ndjson")) if self.spool else []
-
-
-def _table_view(kind: Kind, paths: Sequence[Path]) -> str:
-    columns = {name: _SQL_TYPES[dtype] for name, dtype in TABLES[kind].schema.items()}
-    if not paths:
-        nulls = ", ".join(f"NULL::{dtype} AS {name}" for name, dtype in {**columns, "date": "DATE"}.items())
-        return f"CREATE OR REPLACE VIEW {kind} AS SELECT {nulls} WHERE false"
-    hive = "hive_partitioning = true, hive_types = {'date': DATE, 'symbol': VARCHAR, 'kind': VARCHAR}"
-    return (
-        f"CREATE OR REPLACE VIEW {kind} AS SELECT {', '.join(columns)}, date "
-        f"FROM read_parquet({_listed(paths)}, {hive})"
-    )
-
-
-def _ledger_view(paths: Sequence[Path]) -> str:
-    fields = ", ".join(f"TRY_CAST(json ->> '$.{name}' AS {dtype}) AS {name}" for name, dtype in LEDGER.items())
-    without = "{" + ", ".join(f'"{name}": null' for name in LEDGER) + "}"
-    source = (
-        f"read_json_objects({_listed(paths)}, format = 'newline_delimited', ignore_errors = true)"
-        if paths
-        else "(SELECT NULL::JSON AS json WHERE false)"
-    )
-    return (
-        f"CREATE OR REPLACE VIEW ledger AS SELECT {fields}, json_merge_patch(json, '{without}') AS rest "
-        f"FROM {source} WHERE json_type(json) = 'OBJECT' ORDER BY recv_ns"
-    )
-
-
-def _listed(paths: Sequence[Path]) -> str:
-    """Return paths as a SQL list; a view cannot have bound parameters, so quotes are doubled."""
-    return "[" + ", ".join("'" + path.as_posix().replace("'", "''") + "'" for path in paths) + "]"
+    def _window(self) -> pl.Expr | None:
+        """Return which rows belong to the window; None for all."""
+        bounds = [pl.col("ts_ms") >= self._start_ms] if self._start_ms is not None else []
+        bounds += [pl.col("ts_ms") < self._end_ms] if self._end_ms is not None else []
+        return None if self._whole_hours or not bounds else pl.all_horizontal(bounds)

@@ -14,8 +14,7 @@ from ofi_cvd.errors import UsageError
 from ofi_cvd.quality import queries, readonly
 from ofi_cvd.quality.published import published_slices
 from ofi_cvd.quality.received import received_values
-from ofi_cvd.quality.span import stored_symbols, stored_window
-from ofi_cvd.quality.window import Window
+from ofi_cvd.quality.window import Window, stored_window
 from ofi_cvd.settings import Settings
 
 
@@ -27,7 +26,7 @@ def answer(question: str, params: Mapping[str, str], settings: Settings) -> pl.D
     Raises:
         UsageError: no such query, a wrong parameter, or SQL that is refused.
     """
-    with open_dataset(settings.data_dir, spool=settings.spool_dir) as dataset:
+    with open_dataset(settings.data_dir, missing_ok=True, spool=settings.spool_dir) as dataset:
         if not re.fullmatch(r"\s*\w+\s*", question):
             readonly.guard(dataset)
             return readonly.ask(dataset, question, **{name: _guess(text) for name, text in params.items()})
@@ -63,9 +62,7 @@ def encode(frame: pl.DataFrame, form: Literal["csv", "json", "parquet"]) -> byte
 
 
 def _defaults(dataset: Dataset, settings: Settings) -> dict[str, object]:
-    there = stored_symbols(dataset, settings)
-    symbols = tuple(symbol for symbol in settings.symbols if symbol in there) or there
-    window = stored_window(dataset, settings, symbols) or Window(0, 1, symbols)
+    window = stored_window(dataset, settings) or Window(0, 1, settings.symbols)
     published = published_slices(dataset, settings.state_dir, window)
     return window.values(settings) | published.values() | received_values(settings, window)
 

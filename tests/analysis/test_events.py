@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ofi_cvd.analysis.arrays import ints
 from ofi_cvd.analysis.events import (
     EVENT_COLUMNS,
     LABEL_COLUMNS,
@@ -19,7 +18,8 @@ from ofi_cvd.analysis.events import (
     matched_times,
     study,
 )
-from ofi_cvd.analysis.quotes import Gaps, Quotes
+from ofi_cvd.dataset.arrays import ints
+from ofi_cvd.dataset.quotes import Gaps, Quotes
 from tests.analysis import planted
 
 NO_GAPS = Gaps(np.empty(0, np.int64), np.empty(0, np.int64))

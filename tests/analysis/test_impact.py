@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ofi_cvd.analysis.arrays import ints
 from ofi_cvd.analysis.impact import HALF_HOUR_MS, Impact, depth_proxy, flows, impact
-from ofi_cvd.analysis.quotes import Gaps, Quotes, merge_gaps
+from ofi_cvd.dataset.arrays import ints
+from ofi_cvd.dataset.quotes import Gaps, Quotes, merge_gaps
 from tests.analysis import planted
 
 NO_GAPS = Gaps(np.empty(0, np.int64), np.empty(0, np.int64))

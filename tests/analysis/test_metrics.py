@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from ofi_cvd.analysis.arrays import floats, ints
 from ofi_cvd.analysis.metrics import METRICS, SLICES, Judged, adjusted, judge, thin
-from ofi_cvd.analysis.quotes import Gaps, Quotes
+from ofi_cvd.dataset.arrays import floats, ints
+from ofi_cvd.dataset.quotes import Gaps, Quotes
 from tests.analysis import planted
 
 NO_GAPS = Gaps(np.empty(0, np.int64), np.empty(0, np.int64))

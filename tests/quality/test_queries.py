@@ -53,7 +53,7 @@ def test_every_query_answers_on_a_dataset_without_files(tmp_path: Path, name: st
     window = Window(MARKET.start_ms, MARKET.end_ms, MARKET.symbols)
     empty = {"published_symbols": [], "published_kinds": [], "published_starts": [], "published_ends": []}
     values = window.values(Settings()) | empty | {"published_rows": [], "bucket_ms": 60_000}
-    with open_dataset(tmp_path) as dataset:
+    with open_dataset(tmp_path, missing_ok=True) as dataset:
         frame = dataset.read(lambda connection: queries.load(name).run(connection, values))
     assert frame.width > 0
 
