@@ -57,7 +57,7 @@ def test_the_check_notices_a_wrong_citation() -> None:
 
 
 def test_links_between_pages_lead_to_a_heading() -> None:
-    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     wrong = []
     for page in pages:
         text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)

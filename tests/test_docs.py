@@ -15,9 +15,7 @@ from ofi_cvd.schemas import TABLES
 from ofi_cvd.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(
-    [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
-)
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
 
 
 @pytest.mark.parametrize("path", reference.pages(ROOT), ids=lambda path: path.name)
@@ -71,7 +69,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_two_commands_come_first() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     assert readme.index("make demo") < readme.index("make test") < readme.index("## A first session")
-    for target in ("demo", "test", "lint", "types", "bench"):
+    for target in ("demo", "test", "lint", "types", "coverage", "wheel", "bench", "docs"):
         assert re.search(rf"^{target}: ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
 
 
@@ -80,10 +78,27 @@ def test_constraints_are_names_and_versions_of_every_dependency() -> None:
     pins = [line for line in lines if not line.startswith("#")]
     assert [pin for pin in pins if not re.fullmatch(r"[a-z0-9-]+==[0-9A-Za-z.+!]+", pin)] == []
     pinned = {pin.partition("==")[0] for pin in pins}
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    project = document["project"]
+    lists = [
+        project["dependencies"],
+        *project["optional-dependencies"].values(),
+        *document["dependency-groups"].values(),
+    ]
+    wanted = [one for names in lists for one in names if isinstance(one, str)]
     names = {re.split(r"[\[<>=!~ ;]", one)[0].lower() for one in wanted}
     assert names - {"ofi-cvd"} <= pinned
+
+
+def test_a_user_gets_no_tools_of_the_tests() -> None:
+    """What only developers need is in dependency groups, which a wheel does not carry."""
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    for_users = [document["project"]["dependencies"], *document["project"]["optional-dependencies"].values()]
+    users = {re.split(r"[\[<>=!~ ;]", one)[0] for names in for_users for one in names}
+    groups = document["dependency-groups"].values()
+    tools = {re.split(r"[\[<>=!~ ;]", one)[0] for names in groups for one in names if isinstance(one, str)}
+    assert {"pytest", "ruff", "mkdocs-material"} <= tools
+    assert users & tools == set()
 
 
 def test_the_version_is_said_once_more_and_the_same() -> None:
