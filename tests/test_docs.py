@@ -24,16 +24,10 @@ def test_a_generated_page_is_current(path: Path) -> None:
     assert path.read_text("utf-8") == reference.pages(ROOT)[path], "run `make docs`"
 
 
-def test_help_between_markers_is_replaced_and_the_rest_is_kept() -> None:
-    before = f"a\n{reference.HELP_BEGINS}\nyesterday\n{reference.HELP_ENDS}\nz\n"
-    after = reference.with_help(before)
-    assert after.startswith("a\n")
-    assert after.endswith("\nz\n")
-    assert "yesterday" not in after
-    assert "Usage: ofi build [OPTIONS]" in after
-    assert reference.with_help(after) == after
-    with pytest.raises(ValueError, match="expected the lines"):
-        reference.with_help("nothing here")
+def test_every_command_has_its_help_on_the_page() -> None:
+    page = reference.command_page()
+    for name in ("ofi build", "ofi collect", "ofi sql"):
+        assert f"\n## {name}\n\n```text\nUsage: {name} [OPTIONS]" in page
 
 
 def test_every_setting_has_a_meaning_and_nothing_else_has() -> None:

@@ -22,8 +22,6 @@ from ofi_cvd.errors import SettingError
 from ofi_cvd.schemas import KINDS, TABLES, Column
 from ofi_cvd.settings import Settings, load
 
-HELP_BEGINS: Final = "<!-- command help: begins; `make docs` writes it -->"
-HELP_ENDS: Final = "<!-- command help: ends -->"
 _WRITTEN: Final = "<!-- Written by `python -m ofi_cvd.cli.reference` from {source}; edit that. -->"
 _WIDTH: Final = 100
 _NO_VALUE: Final = "?"  # what no setting accepts: the refusal says what would be
@@ -31,11 +29,10 @@ _NO_VALUE: Final = "?"  # what no setting accepts: the refusal says what would b
 
 def pages(root: Path) -> dict[Path, str]:
     """Return the text of every generated page below the checkout `root`."""
-    readme = root / "README.md"
     return {
+        root / "docs" / "cli.md": command_page(),
         root / "docs" / "data-dictionary.md": data_dictionary(),
         root / "docs" / "settings.md": settings_page(),
-        readme: with_help(readme.read_text("utf-8")),
     }
 
 
@@ -85,28 +82,22 @@ def settings_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def with_help(readme: str) -> str:
-    """Return the README with the help of every command between its markers.
-
-    Raises:
-        ValueError: a marker is missing.
-    """
-    before, begins, rest = readme.partition(HELP_BEGINS)
-    _, ends, after = rest.partition(HELP_ENDS)
-    if not begins or not ends:
-        raise ValueError(f"README.md: expected the lines {HELP_BEGINS} and {HELP_ENDS}")
-    return f"{before}{begins}\n\n{command_help()}\n\n{ends}{after}"
-
-
-def command_help() -> str:
-    """Return the help texts of all commands as Markdown, the same on every terminal."""
-    return "\n\n".join(f"```text\n{text.strip()}\n```" for text in _helps("ofi", get_command(app)))
+def command_page() -> str:
+    """Return the page with the help of every command, the same on every terminal."""
+    parts = [
+        _WRITTEN.format(source="ofi_cvd/cli"),
+        "# Commands",
+        "Exit status, output and the precedence of settings: [rules for commands](specification/commands.md).",
+    ]
+    for name, text in _helps("ofi", get_command(app)):
+        parts += [f"## {name}", f"```text\n{text.strip()}\n```"]
+    return "\n\n".join(parts) + "\n"
 
 
-def _helps(name: str, command: TyperGroup | Any) -> list[str]:
+def _helps(name: str, command: TyperGroup | Any) -> list[tuple[str, str]]:
     context = typer.Context(command, info_name=name, terminal_width=_WIDTH, max_content_width=_WIDTH)
     inner = sorted(command.commands.items()) if isinstance(command, TyperGroup) else []
-    return [command.get_help(context), *(text for sub, one in inner for text in _helps(f"{name} {sub}", one))]
+    return [(name, command.get_help(context)), *(one for sub, part in inner for one in _helps(f"{name} {sub}", part))]
 
 
 def accepts(name: str) -> str:
