@@ -5,6 +5,7 @@ builder and the run itself are killed with SIGKILL at random moments, and the ru
 dataset is compared, bit for bit, with one batch build of the same spool.
 
     python benchmarks/harvest.py [--minutes 10] [--kills 10] [--symbols ...] [--rate 1] [--slice 60] [--seed 1]
+    python benchmarks/harvest.py --minutes 75 --kills 0 --plain    # across a full hour, with the settings as they ship
 """
 
 from __future__ import annotations
@@ -278,12 +279,13 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1.0, help="market activity times so much")
     parser.add_argument("--slice", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--plain", action="store_true", help="settings as they ship, not windows of minutes")
     parser.add_argument("--keep", action="store_true", help="keep the folder")
     chosen = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="ofi-harvest-"))
     try:
         with exchange(chosen.symbols, chosen.rate, chosen.seed) as url:
-            scaled = SCALED | {"PARQUET_ROTATE_SEC": str(chosen.slice)}
+            scaled = ({} if chosen.plain else SCALED) | {"PARQUET_ROTATE_SEC": str(chosen.slice)}
             _measure(Bench(folder, url, chosen.symbols, chosen.minutes / 60, scaled), chosen.kills, chosen.seed)
     finally:
         if chosen.keep:
@@ -303,12 +305,12 @@ def _measure(bench: Bench, kills: int, seed: int) -> None:
         bench.close()
     start_s, end_s = run.start_ms / 1000, run.end_ms / 1000
     half_s = start_s + (end_s - start_s) / 2 if kills else end_s
+    print(f"exit status {status}; {_verdict(bench)}", flush=True)
     differs = differing(frames(bench.folder / "data"), batch_frames(bench))
     killed = ", ".join(target for target, _ in bench.kills) or "nothing"
     print(
         f"{(end_s - start_s) / 60:g} minutes, {len(run.symbols)} symbols, slices of {run.slice_ms // 1000} s; killed: {killed}"
     )
-    print(f"exit status {status}; {_verdict(bench)}")
     print(f"{'':34}{'undisturbed':>14}{'whole run':>14}")
     _row("processor, share of one core", *(f"{sampler.cpu_share(start_s, to):.1%}" for to in (half_s, end_s)))
     inside = [rss for rss, (at, _) in zip(sampler.rss, sampler.marks, strict=True) if start_s <= at <= half_s]

@@ -55,7 +55,7 @@ RULES: Final = (
     Rule(
         "OfiFloorHitRateHigh", "cvd_floor_hit_rate", 0.6, for_s=900,
         summary="The floor decides the CVD scale of more than 60 % of the trades",
-        action="The market's trade sizes have changed: compare HALF_LIFE_SEC and MAD_MULTIPLIER with the going sizes.",
+        action="The market's trade sizes have changed: compare HALF_LIFE_SEC and MAD_MULTIPLIER with the typical trade size.",
     ),
     Rule(
         "OfiCoverageMissing", "scene_coverage_miss", 0,

@@ -173,7 +173,7 @@ def z_distribution(report: Report) -> Chart | None:
     for edge in (-limit, limit):
         figure.add_vline(x=edge, line={"color": _BAD, "width": 1, "dash": "dot"})
     figure.update_yaxes(type="log", title_text="trades per bin", dtick=1)
-    figure.update_xaxes(title_text="size in units of the going size")
+    figure.update_xaxes(title_text="size in units of the typical trade size")
     return _style(figure, 360, f"Clipped at {limit:g}; the outermost bins hold everything beyond")
 
 

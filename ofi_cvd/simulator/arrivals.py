@@ -21,6 +21,12 @@ _FAST_DECAY = 0.5 ** (STEP_MS / 300)  # half-life 0.3 s
 _SLOW_DECAY = 0.5 ** (STEP_MS / 8_000)  # half-life 8 s
 _NORMAL_FROM = 40.0  # above this mean a Poisson count is drawn as a rounded normal
 
+# Trade sizes in units of the median, and the deviation of their logarithm: two modes, as on real captures.
+_SMALL, _SMALL_SIGMA = 0.17, 1.0
+_LARGE, _LARGE_SIGMA = 6.0, 1.4
+_LARGE_SHARE, _LARGE_SWING = 0.47, 0.33
+_MOODS = ((157.0, 1.0), (611.0, 2.0), (1721.0, 3.0))  # periods in seconds that do not meet, and phases
+
 MAX_LOTS = 1 << 20
 """No simulated quantity reaches this many lots."""
 
@@ -88,9 +94,27 @@ def buy_flags(
     return np.where(source >= 0, fresh[source], previous)
 
 
-def trade_lots(median: float, factor: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return trade sizes in lots: a log-normal body with a Pareto tail, at least one lot."""
-    body = np.exp(1.1 * rng.standard_normal(factor.size))
-    tail = np.minimum(5.0 * (1.0 + rng.pareto(1.7, size=factor.size)), 300.0)
-    sizes = np.where(rng.random(factor.size) < 0.03, tail, body) * median * factor
+def trade_lots(
+    median: float, factor: NDArray[np.float64], large_share: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return trade sizes in lots, at least one: many small trades and a broad body of large ones.
+
+    As on real captures the mean is 10 to 14 times the median, a quarter of the trades is more than six times the
+    median, and one in a hundred more than 150 times. `large_share` is the share of large trades, per trade.
+    """
+    large = rng.random(factor.size) < large_share
+    spread = np.where(large, _LARGE_SIGMA, _SMALL_SIGMA) * rng.standard_normal(factor.size)
+    sizes = np.where(large, _LARGE, _SMALL) * np.exp(spread) * median * factor
     return np.clip(np.rint(sizes), 1, MAX_LOTS - 1).astype(np.int64)
+
+
+def large_shares(time_ms: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the share of large trades at each time: it drifts over minutes, so that the median of sizes does too.
+
+    Where large trades are in the majority for a while, the median of the last trades rises above the decayed mean:
+    then the floor decides the scale of `cvd`, as it does on real captures now and then.
+    """
+    angle = 2e-3 * np.pi * time_ms
+    mood = sum(np.sin(angle / period_s + phase) for period_s, phase in _MOODS)
+    share: NDArray[np.float64] = _LARGE_SHARE + _LARGE_SWING * mood / len(_MOODS)
+    return share

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ofi_cvd.errors import InputError
-from ofi_cvd.simulator.arrivals import Excitement, arrivals_per_step
+from ofi_cvd.simulator.arrivals import Excitement, arrivals_per_step, large_shares
 from ofi_cvd.simulator.blocks import Block
 from ofi_cvd.simulator.field import Field
 from ofi_cvd.simulator.instruments import STEP_MS, STEPS_PER_SECOND, instrument_for
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ofi_cvd.simulator.field import Side
 
 _LEAN_DECAY = 0.5 ** (STEP_MS / 3_000)  # takers lean to a side with a half-life of 3 s
+_IMPACT_LOTS = 5.0  # median trades that move the price by one unit of pressure: the mean is far above the median
 _DECAY_SPAN = 256  # steps over which the decay can be divided out without losing precision
 
 
@@ -59,7 +60,7 @@ class Engine:
         self._price = PricePath(self.spec, self.field, update=4_984_028_000_000 + code)
         self._tape = Tape(self.spec, agg_id=2_000_000_000 + code % 10**8, trade_id=5_100_000_000 + code % 10**9)
         per_step = self.spec.trades_per_s * rate / STEPS_PER_SECOND
-        self._going_lots = self.spec.trade_lots * max(1.0, per_step)
+        self._typical_lots = _IMPACT_LOTS * self.spec.trade_lots * max(1.0, per_step)
         self._excitement = Excitement()
         self._lean = 0.0
 
@@ -73,9 +74,10 @@ class Engine:
         moving[0] = True  # a block opens with a frame, so that none depends on a frozen past
         shared = rng.standard_normal(steps)
         log_odds = 1.2 * shared + 0.8 * self._leaning(rng.standard_normal(steps)) + burst.side_bias
-        flow = self._tape.draw(counts[moving], log_odds[moving], burst.size_factor[moving], rng)
+        large_share = large_shares(start_ms + STEP_MS * np.flatnonzero(moving))
+        flow = self._tape.draw(counts[moving], log_odds[moving], burst.size_factor[moving], large_share, rng)
         pressure = np.zeros(steps)
-        pressure[moving] = flow.pressure(int(np.count_nonzero(moving)), self._going_lots)
+        pressure[moving] = flow.pressure(int(np.count_nonzero(moving)), self._typical_lots)
         book = self._price.advance(start_ms, News(shared, pressure, vol, tps, burst), moving, rng)
         trades = self._tape.execute(flow, book, rng)
         self.now_ms = start_ms + steps * STEP_MS

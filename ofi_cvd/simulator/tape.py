@@ -26,13 +26,13 @@ class Flow:
     buy: Flags
     lots: Ints
 
-    def pressure(self, rows: int, going_lots: float) -> Floats:
+    def pressure(self, rows: int, typical_lots: float) -> Floats:
         """Return the pressure on the price per book row: concave in the net size bought.
 
-        One unit is a net purchase of `going_lots`; sales are negative.
+        One unit is a net purchase of `typical_lots`; sales are negative.
         """
         net = np.bincount(self.row, weights=np.where(self.buy, self.lots, -self.lots), minlength=rows)
-        return np.sign(net) * np.sqrt(np.abs(net) / going_lots)
+        return np.sign(net) * np.sqrt(np.abs(net) / typical_lots)
 
 
 class Tape:
@@ -44,13 +44,15 @@ class Tape:
         self._event_ms = 0
         self._buy = True
 
-    def draw(self, counts: Ints, log_odds: Floats, size_factor: Floats, rng: np.random.Generator) -> Flow:
+    def draw(
+        self, counts: Ints, log_odds: Floats, size_factor: Floats, large_share: Floats, rng: np.random.Generator
+    ) -> Flow:
         """Return what takers do; arguments are per book row, `log_odds` those of a buy."""
         row = np.repeat(np.arange(counts.size), counts)
         buy = buy_flags(log_odds[row], self._buy, rng)
         if row.size:
             self._buy = bool(buy[-1])
-        return Flow(row, buy, trade_lots(self._spec.trade_lots, size_factor[row], rng))
+        return Flow(row, buy, trade_lots(self._spec.trade_lots, size_factor[row], large_share[row], rng))
 
     def execute(self, flow: Flow, book: Book, rng: np.random.Generator) -> Trades:
         """Return the trades of `flow` against `book`, at times drawn within each row's step."""
