@@ -1,4 +1,4 @@
-"""`ofi dq`: the nine gates, as JSON, table and page."""
+"""`ofi dq`: the gates, as JSON, table and page."""
 
 from __future__ import annotations
 
@@ -39,22 +39,24 @@ def dq(
     pairs: options.Set = None,
     as_json: options.Json = False,
 ) -> None:
-    """Judge a run by the quality gates; exit 0 all passed, 1 a gate failed, 2 could not run.
+    """Judge a run by the quality gates; exit 0 none failed, 1 a gate failed, 2 could not run.
 
     Example: ofi dq --start 2025-10-16T00:00 --end 2025-10-19T00:00
     """
-    settings = options.effective(
+    effective = options.effective(
         pairs,
         symbols=symbols,
         data_dir=data_dir,
         spool_dir=spool_dir,
         state_dir=state_dir,
         artifacts_dir=artifacts_dir,
-    ).settings
+    )
+    settings = effective.settings
     from ofi_cvd.quality.report import encode, judge_window, write_documents  # noqa: PLC0415
     from ofi_cvd.quality.terminal import show  # noqa: PLC0415
 
-    window = _window(settings, parse_time("--start", start), parse_time("--end", end))
+    asked = None if effective.origins["symbols"] == "default" else settings.symbols
+    window = _window(settings, asked, parse_time("--start", start), parse_time("--end", end))
     try:
         report = judge_window(window, settings, charts=page, received=received)
     except RunError as error:  # 1 would say that a gate failed
@@ -74,18 +76,19 @@ def dq(
     raise typer.Exit(0 if report.passed else 1)
 
 
-def _window(settings: Settings, start_ms: int | None, end_ms: int | None) -> Window:
-    """Return the run that was asked for; what is not said is taken from the ledger, or from the files."""
+def _window(settings: Settings, symbols: tuple[str, ...] | None, start_ms: int | None, end_ms: int | None) -> Window:
+    """Return the run that was asked for; what is not said is the recorded span, and the symbols that are there."""
     from ofi_cvd.dataset.reader import open_dataset  # noqa: PLC0415
-    from ofi_cvd.quality.window import Window, stored_window  # noqa: PLC0415
+    from ofi_cvd.quality.span import stored_symbols, stored_window  # noqa: PLC0415
+    from ofi_cvd.quality.window import Window  # noqa: PLC0415
 
-    if start_ms is None or end_ms is None:
-        with open_dataset(settings.data_dir, missing_ok=True, spool=settings.spool_dir) as dataset:
-            stored = stored_window(dataset, settings)
-        if stored is None:
-            raise UsageError(
-                f"{settings.data_dir}: expected a dataset, or --start and --end of the run to judge, found no file"
-            )
-        start_ms = stored.start_ms if start_ms is None else start_ms
-        end_ms = stored.end_ms if end_ms is None else end_ms
-    return Window(start_ms, end_ms, settings.symbols)
+    with open_dataset(settings.data_dir, missing_ok=True, spool=settings.spool_dir) as dataset:
+        if start_ms is not None and end_ms is not None:
+            return Window(start_ms, end_ms, symbols or stored_symbols(dataset, settings))
+        stored = stored_window(dataset, settings, symbols)
+    if stored is None:
+        raise UsageError(
+            f"{settings.data_dir}: expected a dataset, or --start and --end of the run to judge, found no file"
+        )
+    start_ms = stored.start_ms if start_ms is None else start_ms
+    return Window(start_ms, stored.end_ms if end_ms is None else end_ms, stored.symbols)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from ofi_cvd.features.state import Opening
+from ofi_cvd.features.carry import CarryState
 from ofi_cvd.features.trades import MAX_AHEAD_MS, MAX_BEHIND_MS, first_of_each
 
 SIDES = ("bid", "ask")
@@ -24,7 +24,7 @@ def update_ms() -> pl.Expr:
     return pl.coalesce("traded_ms", "pushed_ms", pl.col("recv_ns").floordiv(1_000_000))
 
 
-def refusal(levels: int) -> pl.Expr:
+def parse_error(levels: int) -> pl.Expr:
     """Return why a raw book line cannot be read as an update (`torn`, `malformed`, `implausible_time`); null if it can.
 
     A level that is there must have a positive price and a quantity of zero or more; a level that is not there is no fault.
@@ -59,30 +59,30 @@ def sequenced(readable: pl.LazyFrame, *, is_ticker: bool) -> pl.LazyFrame:
     return readable.pipe(first_of_each, same, ["recv_ns"])
 
 
-def linked(rows: pl.LazyFrame, opening: Opening, break_ends_ms: Sequence[int]) -> pl.LazyFrame:
+def with_continuity(rows: pl.LazyFrame, opening: CarryState, break_ends_ms: Sequence[int]) -> pl.LazyFrame:
     """Return an hour's updates behind the last one of the hour before, with `ts_ms`, `mid`, `spread_bps`, `contiguous`.
 
     `is_new` is false on the row carried over. `contiguous`: the row before it is its predecessor (SPEC 4). A chain
     decides where there is one; else it is broken by a ledger gap of the stream, at the first receipt from its end on.
     """
-    marks = opening.marks
-    carried = opening.tail("book")
+    scalars = opening.scalars
+    carried = opening.rows("book")
     hour = rows.with_columns(is_new=pl.lit(value=True))
     both = (
         pl.concat([carried.with_columns(is_new=pl.lit(value=False)), hour], how="vertical")
-        if marks.last_update_ms
+        if scalars.last_update_ms
         else hour
     )
     receipts_ms = pl.col("recv_ns").cum_max().floordiv(1_000_000)
-    if marks.last_receipt_ns:
-        receipts_ms = pl.max_horizontal(receipts_ms, pl.lit(marks.last_receipt_ns // 1_000_000))
+    if scalars.last_receipt_ns:
+        receipts_ms = pl.max_horizontal(receipts_ms, pl.lit(scalars.last_receipt_ns // 1_000_000))
     outages_passed = (
         pl.sum_horizontal((receipts_ms >= end).cast(pl.Int64) for end in break_ends_ms) if break_ends_ms else pl.lit(0)
     )
     unbroken = outages_passed.diff() == 0 if break_ends_ms else pl.lit(value=True)
     chained = pl.when(pl.col("previous_id").is_not_null()).then(pl.col("previous_id") == pl.col("update_id").shift())
     has_before = pl.int_range(pl.len()) > 0
-    last_ms = pl.lit(marks.last_update_ms, dtype=pl.Int64)
+    last_ms = pl.lit(scalars.last_update_ms, dtype=pl.Int64)
     return both.with_columns(
         ts_ms=pl.max_horizontal(update_ms().cum_max(), last_ms),
         mid=mid(),

@@ -6,23 +6,22 @@ from typing import Final
 
 import polars as pl
 
+from ofi_cvd.features.carry import CarryState
 from ofi_cvd.features.exact import UNITS, ratio
-from ofi_cvd.features.state import Opening
 from ofi_cvd.features.windows import ZRule, trailing_scale, trailing_z, with_moments
 from ofi_cvd.settings import Settings
 
-DAY_MS: Final = 86_400_000
 MAD_TO_SIGMA: Final = 1.4826  # median absolute deviation of a normal, to its standard deviation
 _SIZES: Final = ("size_sum_fast", "size_count_fast", "size_sum_slow", "size_count_slow")
 
 
-def measured(
-    trades: pl.LazyFrame, opening: Opening, settings: Settings, *, resets: bool, outage_ends_ms: list[int]
+def with_cvd(
+    trades: pl.LazyFrame, opening: CarryState, settings: Settings, *, begins_day: bool, outage_ends_ms: list[int]
 ) -> pl.LazyFrame:
     """Return an hour's trades with every column of the `cvd` table that is not a label."""
-    resets_here = resets and settings.cvd_reset == "utc_day"
+    resets_here = begins_day and settings.cvd_reset == "utc_day"
     complete = opens_complete(opening, settings, resets_here=resets_here)
-    summed = trades.pipe(with_cvd, 0 if resets_here else opening.marks.cvd_units).pipe(
+    summed = trades.pipe(with_running_sum, 0 if resets_here else opening.scalars.cvd_units).pipe(
         with_completeness, complete_before=complete, outage_ends_ms=outage_ends_ms
     )
     if settings.z_mode == "level":
@@ -41,15 +40,15 @@ def measured(
     )
 
 
-def opens_complete(opening: Opening, settings: Settings, *, resets_here: bool) -> bool:
+def opens_complete(opening: CarryState, settings: Settings, *, resets_here: bool) -> bool:
     """Return whether the sum an hour opens with is known to hold every trade since its reset (SPEC 6)."""
-    marks = opening.marks
+    scalars = opening.scalars
     if resets_here:
-        return marks.trades_so_far > 0
-    return settings.cvd_reset == "never" if marks.cvd_complete is None else marks.cvd_complete
+        return scalars.trades_so_far > 0
+    return settings.cvd_reset == "never" if scalars.cvd_complete is None else scalars.cvd_complete
 
 
-def with_cvd(trades: pl.LazyFrame, opening_units: int) -> pl.LazyFrame:
+def with_running_sum(trades: pl.LazyFrame, opening_units: int) -> pl.LazyFrame:
     """Return the hour's trades with `cvd_units`: the exact running sum of delta, from what the day had before."""
     return trades.with_columns(cvd_units=pl.col("delta_units").cum_sum() + pl.lit(opening_units, dtype=pl.Int128))
 
@@ -63,22 +62,22 @@ def with_completeness(trades: pl.LazyFrame, *, complete_before: bool, outage_end
     return trades.with_columns(cvd_complete=pl.lit(complete_before) & ~broken)
 
 
-def with_mean_size(trades: pl.LazyFrame, opening: Opening, settings: Settings) -> pl.LazyFrame:
+def with_mean_size(trades: pl.LazyFrame, opening: CarryState, settings: Settings) -> pl.LazyFrame:
     """Return the trades with the decayed sums S and N of both half-lives, and their ratio *before* each trade.
 
     The sums include the trade itself and are carried across hours; `mean_fast`, `mean_slow` are those of the trade before,
     since decay to the current trade's time cancels in the ratio.
     """
-    marks = opening.marks
+    scalars = opening.scalars
     size = ratio(pl.col("delta_units").abs(), UNITS)
     rows = trades.with_columns(
         size_sum_fast=size, size_count_fast=1.0, size_sum_slow=size, size_count_slow=1.0, is_carried=pl.lit(value=False)
     )
     carried = pl.LazyFrame(
-        {"ts_ms": [marks.last_trade_ms], **{name: [getattr(marks, name)] for name in _SIZES}, "is_carried": [True]},
+        {"ts_ms": [scalars.last_trade_ms], **{name: [getattr(scalars, name)] for name in _SIZES}, "is_carried": [True]},
         schema_overrides={"ts_ms": pl.Int64},
     )
-    both = pl.concat([carried, rows], how="diagonal") if marks.trades_so_far else rows
+    both = pl.concat([carried, rows], how="diagonal") if scalars.trades_so_far else rows
     half_lives = {"fast": settings.fast_half_life_sec, "slow": settings.half_life_sec}
     decayed = {
         name: pl.col(name).ewm_sum_by("ts_ms", half_life=f"{round(half_lives[name.rpartition('_')[2]] * 1000)}i")
@@ -95,10 +94,10 @@ def with_mean_size(trades: pl.LazyFrame, opening: Opening, settings: Settings) -
     )
 
 
-def with_median_size(trades: pl.LazyFrame, opening: Opening, settings: Settings) -> pl.LazyFrame:
+def with_median_size(trades: pl.LazyFrame, opening: CarryState, settings: Settings) -> pl.LazyFrame:
     """Return the trades with `median_size` of the previous MAD_WINDOW_TRADES trades and `trades_before`."""
     tail = (
-        opening.tail("trades")
+        opening.rows("trades")
         .tail(settings.mad_window_trades)
         .select("ts_ms", "delta_units", is_carried=pl.lit(value=True))
     )
@@ -107,7 +106,7 @@ def with_median_size(trades: pl.LazyFrame, opening: Opening, settings: Settings)
     return (
         sizes.with_columns(median_size=median)
         .filter(~pl.col("is_carried"))
-        .with_columns(trades_before=pl.int_range(pl.len(), dtype=pl.Int64) + opening.marks.trades_so_far)
+        .with_columns(trades_before=pl.int_range(pl.len(), dtype=pl.Int64) + opening.scalars.trades_so_far)
         .drop("is_carried")
     )
 
@@ -133,11 +132,13 @@ def with_delta_scale(trades: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
     ).with_columns(z_raw=delta / pl.col("scale"))
 
 
-def with_level_scale(trades: pl.LazyFrame, opening: Opening, settings: Settings, *, resets_here: bool) -> pl.LazyFrame:
+def with_level_scale(
+    trades: pl.LazyFrame, opening: CarryState, settings: Settings, *, resets_here: bool
+) -> pl.LazyFrame:
     """Return the same columns for `Z_MODE=level`: the standard score of `cvd` among the trailing trades since the reset."""
     # The window reaches back Z_WIN_SECS like every other, needs Z_MIN_ROWS trades, no minimum age and no clip here.
     rule = ZRule(settings.z_win_secs * 1000, settings.z_min_rows, 0, float("inf"))
-    tail = opening.tail("trades").select("ts_ms", "cvd_units", is_carried=pl.lit(value=True))
+    tail = opening.rows("trades").select("ts_ms", "cvd_units", is_carried=pl.lit(value=True))
     rows = trades.with_columns(is_carried=pl.lit(value=False))
     both = rows if resets_here else pl.concat([tail, rows], how="diagonal")
     known, first_ms = pl.col("cvd_units_rows") >= rule.min_rows, pl.lit(0, dtype=pl.Int64)

@@ -8,10 +8,11 @@ from typing import Final
 
 import polars as pl
 
-from ofi_cvd.features.exact import UNITS
+from ofi_cvd.common.times import SECOND_MS
+from ofi_cvd.features.carry import CarryState
+from ofi_cvd.features.exact import UNITS, ratio
 from ofi_cvd.features.gaps import Span
-from ofi_cvd.features.labels import RET_UNITS, SECOND_MS
-from ofi_cvd.features.state import Opening
+from ofi_cvd.features.labels import RET_UNITS
 from ofi_cvd.settings import Settings
 
 EVENT: Final = pl.Schema({"ts_ms": pl.Int64, "event_type": pl.String, "meta_json": pl.String})
@@ -44,7 +45,7 @@ def pivot_events(pivots: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def divergences(
-    pivots: pl.LazyFrame, opening: Opening, outages: Sequence[Span], settings: Settings, unit: int, *, is_high: bool
+    pivots: pl.LazyFrame, opening: CarryState, outages: Sequence[Span], settings: Settings, unit: int, *, is_high: bool
 ) -> pl.LazyFrame:
     """Return the divergences of consecutive pivots of one kind, price against the flow between them, per channel.
 
@@ -52,7 +53,7 @@ def divergences(
     claim is made across an unrepaired outage, or where trades in between are missing.
     `unit` is how many flow units make one base asset on the ofi channel.
     """
-    carried = opening.tail("pivots").with_columns(ts_ms=pl.lit(None, dtype=pl.Int64))
+    carried = opening.rows("pivots").with_columns(ts_ms=pl.lit(None, dtype=pl.Int64))
     pairs = (
         pl.concat([carried, pivots], how="diagonal")
         .filter(pl.col("is_high") == is_high)
@@ -71,7 +72,7 @@ def divergences(
     )
     channels = []
     for channel, channel_unit in (("cvd", UNITS), ("ofi", unit)):
-        flow = pl.col(channel) / (pl.col(channel) * 0.0 + float(channel_unit))
+        flow = ratio(pl.col(channel), channel_unit)
         channels.append(
             pairs.with_columns(channel=pl.lit(channel), flow=flow, event_type=_divergence(flow, is_high=is_high))
             .filter(pl.col("event_type").is_not_null())
@@ -104,7 +105,7 @@ def _outage_between(outages: Sequence[Span]) -> pl.Expr:
 
 
 def flow_anomalies(fusion: pl.LazyFrame, settings: Settings) -> list[pl.LazyFrame]:
-    """Return the seconds that meet a rule on the fusion rows, a frame per event type, before onsets are taken."""
+    """Return the seconds that meet a rule on the fusion rows, a frame per event type, before they are debounced."""
     columns = {"anomaly_ofi": "ofi_flow_z", "anomaly_cvd": "cvd_flow_z", "anomaly_fusion": "score_z"}
     anomalies = [
         fusion.filter(pl.col(column).abs() >= settings.anomaly_z).select(
@@ -123,32 +124,35 @@ def flow_anomalies(fusion: pl.LazyFrame, settings: Settings) -> list[pl.LazyFram
 def price_anomalies(grid: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
     """Return the seconds whose return is beyond ANOMALY_PRICE_SIGMAS of the volatility a second before."""
     before = pl.col("rv").shift()
-    ret = pl.col("ret_units").cast(pl.Float64)
-    ret = ret / (ret * 0.0 + float(RET_UNITS))
+    ret = ratio(pl.col("ret_units"), RET_UNITS)
     limit = settings.anomaly_price_sigmas * before / float(settings.win_secs) ** 0.5
     return grid.filter((before > 0) & (ret.abs() >= limit)).select(
         "ts_ms", event_type=pl.lit("anomaly_price"), meta_json=_json(ret.alias("ret"))
     )
 
 
-def onsets(candidates: pl.LazyFrame, opening: Opening, quiet_secs: int) -> pl.LazyFrame:
-    """Return the candidates that fire: the last that fired for the event type is at least QUIET_SECS ago."""
-    fired = dict(opening.tails["fired"].iter_rows())
+def debounced(candidates: pl.LazyFrame, opening: CarryState, cooldown_secs: int) -> pl.LazyFrame:
+    """Return the candidates that are emitted: the last emitted of the event type is at least QUIET_SECS ago.
 
-    def fires(rows: pl.Series) -> pl.Series:
-        last = dict(fired)
+    A candidate that is held back does not begin a new pause, so this cannot be a shift or a window: whether one is
+    emitted depends on which ones before it were.
+    """
+    last_emitted = dict(opening.trailing_rows["emitted"].iter_rows())
+
+    def is_emitted(rows: pl.Series) -> pl.Series:
+        last = dict(last_emitted)
         verdicts = []
         for row in rows.to_list():  # a handful of candidates, not rows of data
             event_type, ts_ms = row["event_type"], row["ts_ms"]
-            fire = event_type not in last or ts_ms - last[event_type] >= quiet_secs * 1000
-            if fire:
+            emit = event_type not in last or ts_ms - last[event_type] >= cooldown_secs * 1000
+            if emit:
                 last[event_type] = ts_ms
-            verdicts.append(fire)
+            verdicts.append(emit)
         return pl.Series(verdicts, dtype=pl.Boolean)
 
     facts = pl.struct("event_type", "ts_ms")
     ordered = candidates.sort("ts_ms", "event_type", "meta_json")
-    return ordered.filter(facts.map_batches(fires, return_dtype=pl.Boolean))
+    return ordered.filter(facts.map_batches(is_emitted, return_dtype=pl.Boolean))
 
 
 def _json(*columns: str | pl.Expr) -> pl.Expr:

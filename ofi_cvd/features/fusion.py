@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from ofi_cvd.common.times import SECOND_MS
+from ofi_cvd.features.carry import CarryState
 from ofi_cvd.features.exact import SCORE_UNITS, UNITS, ceil_to, ratio
 from ofi_cvd.features.gaps import Span
-from ofi_cvd.features.labels import SECOND_MS
-from ofi_cvd.features.state import Opening
 from ofi_cvd.features.windows import ZRule, trailing_z, with_moments
 
 
@@ -33,14 +33,14 @@ def with_trade_flow(flows: pl.LazyFrame, seconds: pl.LazyFrame, outages: Sequenc
 
 
 def with_score(
-    flows: pl.LazyFrame, opening: Opening, rule: ZRule, weights: tuple[float, float], unit: int
+    flows: pl.LazyFrame, opening: CarryState, rule: ZRule, weights: tuple[float, float], unit: int
 ) -> pl.LazyFrame:
     """Return the flows behind the trailing ones of the hour before, with both z, `score`, `score_z`, `consistency`."""
-    marks = opening.marks
-    both = pl.concat([opening.tail("fusion"), flows], how="diagonal")
-    first_flow = _first(marks.first_flow_ms, "flow_units")
-    first_delta = _first(marks.first_cvd_flow_ms, "delta_units")
-    first_score = _first(marks.first_score_ms, "score_units")
+    scalars = opening.scalars
+    both = pl.concat([opening.rows("fusion"), flows], how="diagonal")
+    first_flow = _first(scalars.first_flow_ms, "flow_units")
+    first_delta = _first(scalars.first_cvd_flow_ms, "delta_units")
+    first_score = _first(scalars.first_score_ms, "score_units")
     score = weights[0] * pl.col("ofi_flow_z") + weights[1] * pl.col("cvd_flow_z")
     rounded = (pl.col("score") * float(SCORE_UNITS)).round().cast(pl.Int64).cast(pl.Int128)
     return (
@@ -68,6 +68,6 @@ def consistency() -> pl.Expr:
     return pl.when(size > 0).then(2.0 * a * b / size).when(size == 0).then(0.0)
 
 
-def _first(mark: int | None, column: str) -> pl.Expr:
+def _first(known_ms: int | None, column: str) -> pl.Expr:
     """Return the time of the symbol's first row that has a value."""
-    return pl.coalesce(pl.lit(mark, dtype=pl.Int64), pl.col("ts_ms").filter(pl.col(column).is_not_null()).min())
+    return pl.coalesce(pl.lit(known_ms, dtype=pl.Int64), pl.col("ts_ms").filter(pl.col(column).is_not_null()).min())

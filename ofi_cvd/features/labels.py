@@ -7,12 +7,11 @@ from typing import Final
 
 import polars as pl
 
-from ofi_cvd.common.times import HOUR_MS
-from ofi_cvd.features.exact import ceil_to
-from ofi_cvd.features.state import Opening
+from ofi_cvd.common.times import HOUR_MS, SECOND_MS
+from ofi_cvd.features.carry import CarryState
+from ofi_cvd.features.exact import ceil_to, ratio
 from ofi_cvd.settings import Settings
 
-SECOND_MS: Final = 1000
 RET_UNITS: Final = 10**12
 """Log returns are rounded to 1e-12 and squared as integers: a constant price has a volatility of exactly 0."""
 
@@ -31,7 +30,7 @@ def per_second(trades: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def grid(seconds: pl.LazyFrame, flows: pl.LazyFrame, opening: Opening, first_ms: int, end_ms: int) -> pl.LazyFrame:
+def grid(seconds: pl.LazyFrame, flows: pl.LazyFrame, opening: CarryState, first_ms: int, end_ms: int) -> pl.LazyFrame:
     """Return the grid seconds `[first_ms, end_ms)` behind the trailing ones of the hour before, without holes.
 
     `price` is the last trade's at or before t; `ret_units` its log return in 1e-12, 0 on the first grid second;
@@ -41,7 +40,7 @@ def grid(seconds: pl.LazyFrame, flows: pl.LazyFrame, opening: Opening, first_ms:
     fresh = clock.join(seconds, on="ts_ms", how="left", maintain_order="left").join(
         flows.select("ts_ms", flow_in_second="flow_units"), on="ts_ms", how="left", maintain_order="left"
     )
-    both = pl.concat([opening.tail("grid"), fresh], how="diagonal")
+    both = pl.concat([opening.rows("grid"), fresh], how="diagonal")
     log_price = pl.col("price").log()
     return (
         both.with_columns(pl.col("price").forward_fill(), pl.col("trades").fill_null(0))
@@ -63,9 +62,10 @@ def with_volatility(grid: pl.LazyFrame, first_grid_ms: int, win_secs: int) -> pl
     """
     is_known = pl.col("ts_ms") - first_grid_ms >= win_secs * 1000
     squares = pl.col("ret_units").cast(pl.Int128).pow(2).rolling_sum(win_secs, min_samples=1)
+    # The root is taken of an integer and divided once: a window of equal prices has a sum, and so an rv, of exactly 0.
     root = squares.cast(pl.Float64).sqrt()
     return grid.with_columns(
-        rv=pl.coalesce("rv", pl.when(is_known).then(root / (root * 0.0 + float(RET_UNITS)))),
+        rv=pl.coalesce("rv", pl.when(is_known).then(ratio(root, RET_UNITS))),
         trades_in_window=pl.when(is_known).then(pl.col("trades").rolling_sum(win_secs, min_samples=1)),
     )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from ofi_cvd.features.carry import CarryState
 from ofi_cvd.features.exact import UNITS, ceil_to, negated, ratio, units
-from ofi_cvd.features.state import Opening
 from ofi_cvd.features.windows import ZRule, trailing_scale, trailing_z, with_moments
 
 
@@ -25,7 +25,7 @@ def queue_flow(step: pl.Expr, queue: pl.Expr, change: pl.Expr) -> pl.Expr:
     return pl.when(step.is_not_null()).then(flow).otherwise(pl.lit(0, dtype=pl.Int128))
 
 
-def with_level_flows(linked: pl.LazyFrame, levels: int) -> pl.LazyFrame:
+def with_level_flows(rows: pl.LazyFrame, levels: int) -> pl.LazyFrame:
     """Return the updates with `e_k` for level k in 1..levels, in units of 1e-8: flow of the bid minus flow of the ask."""
     sides = [f"{side}_{{}}_{level}" for level in range(1, levels + 1) for side in ("bid", "ask")]
     queues = [units(side.format("qty")).alias(side.format("queue")) for side in sides]
@@ -38,14 +38,14 @@ def with_level_flows(linked: pl.LazyFrame, levels: int) -> pl.LazyFrame:
 
     flows = {f"e_{level}": flow("bid", level) - flow("ask", level) for level in range(1, levels + 1)}
     # Steps rather than one expression: the planner would look at every repetition of it.
-    return linked.with_columns(*queues, *steps).with_columns(*changes).with_columns(**flows)
+    return rows.with_columns(*queues, *steps).with_columns(*changes).with_columns(**flows)
 
 
-def contributions(linked: pl.LazyFrame, weights: list[int]) -> pl.LazyFrame:
+def contributions(rows: pl.LazyFrame, weights: list[int]) -> pl.LazyFrame:
     """Return the contributing updates with `flow_units` (weighted over levels, exact) and `flow_units_1` (best level)."""
     weighted = [pl.lit(weight, dtype=pl.Int128) * pl.col(f"e_{level}") for level, weight in enumerate(weights, 1)]
     return (
-        linked.pipe(with_level_flows, len(weights))
+        rows.pipe(with_level_flows, len(weights))
         .filter(pl.col("contiguous") & pl.col("is_new"))
         .select(
             "ts_ms",
@@ -70,14 +70,14 @@ def bucketed(updates: pl.LazyFrame, bucket_ms: int) -> pl.LazyFrame:
     )
 
 
-def with_scores(buckets: pl.LazyFrame, opening: Opening, rule: ZRule, unit: int) -> pl.LazyFrame:
+def with_scores(buckets: pl.LazyFrame, opening: CarryState, rule: ZRule, unit: int) -> pl.LazyFrame:
     """Return the buckets behind the trailing ones of the hour before, with `ofi_value`, `ofi_l1`, `scale`, `ofi_z`.
 
     `unit` is how many `flow_units` make one base asset: 1e8 times the sum of the integer weights.
     """
-    first_ms = pl.coalesce(pl.lit(opening.marks.first_ofi_ms, dtype=pl.Int64), pl.col("ts_ms").min())
+    first_ms = pl.coalesce(pl.lit(opening.scalars.first_ofi_ms, dtype=pl.Int64), pl.col("ts_ms").min())
     return (
-        pl.concat([opening.tail("ofi"), buckets], how="diagonal")
+        pl.concat([opening.rows("ofi"), buckets], how="diagonal")
         .with_columns(first_ofi_ms=first_ms)
         .pipe(with_moments, "flow_units", "ts_ms", rule.window_ms)
         .with_columns(

@@ -7,8 +7,8 @@ from typing import Final
 
 import polars as pl
 
-from ofi_cvd.features.exact import negated, units
-from ofi_cvd.features.state import Opening
+from ofi_cvd.features.carry import CarryState
+from ofi_cvd.features.exact import negated, ratio, units
 
 MAX_AHEAD_MS: Final = 86_400_000
 MAX_BEHIND_MS: Final = 7 * 86_400_000
@@ -29,7 +29,7 @@ ROWS: Final = pl.Schema(
 """Readable trade rows as they come from the spool."""
 
 
-def refusal() -> pl.Expr:
+def parse_error() -> pl.Expr:
     """Return why a raw trade line cannot be read as a trade at all; null for a usable one.
 
     `torn`: not a JSON object. `malformed`: a field is missing, of the wrong type or not a number.
@@ -49,7 +49,7 @@ def refusal() -> pl.Expr:
     )
 
 
-def objection() -> pl.Expr:
+def reject_reason() -> pl.Expr:
     """Return why a readable row is not admitted as a trade (its id still counts as seen); null for an admitted one."""
     return (
         pl.when(pl.col("price") <= 0)
@@ -64,12 +64,12 @@ def objection() -> pl.Expr:
 
 
 def sequenced(readable: pl.LazyFrame) -> pl.LazyFrame:
-    """Return one row per trade id, in id order, with `objection`.
+    """Return one row per trade id, in id order, with `reject_reason`.
 
     Of duplicates an admitted row stays before one that is not, a websocket row before a REST row, then the earliest receipt.
     """
-    first = (pl.col("objection").is_not_null(), "from_rest", "recv_ns")
-    return readable.with_columns(objection=objection()).pipe(first_of_each, ["trade_id"], first)
+    first = (pl.col("reject_reason").is_not_null(), "from_rest", "recv_ns")
+    return readable.with_columns(reject_reason=reject_reason()).pipe(first_of_each, ["trade_id"], first)
 
 
 def first_of_each(rows: pl.LazyFrame, keys: list[str], order: Sequence[str | pl.Expr]) -> pl.LazyFrame:
@@ -86,23 +86,25 @@ def first_of_each(rows: pl.LazyFrame, keys: list[str], order: Sequence[str | pl.
     return rows.map_batches(settle, schema=None)
 
 
-def numbered(rows: pl.LazyFrame, opening: Opening) -> pl.LazyFrame:
+def with_missing_ids(rows: pl.LazyFrame, opening: CarryState) -> pl.LazyFrame:
     """Return sequenced rows with `missing_so_far`: ids never seen since the last admitted trade of the hour before."""
-    before = pl.lit(opening.marks.last_seen_id, dtype=pl.Int64)
+    before = pl.lit(opening.scalars.last_seen_id, dtype=pl.Int64)
     missing = (pl.col("trade_id") - pl.coalesce(pl.col("trade_id").shift(), before) - 1).fill_null(0)
-    return rows.with_columns(missing_so_far=missing.cum_sum() + opening.marks.pending_missing)
+    return rows.with_columns(missing_so_far=missing.cum_sum() + opening.scalars.pending_missing)
 
 
-def canonical(numbered: pl.LazyFrame, opening: Opening) -> pl.LazyFrame:
-    """Return the admitted trades of an hour, from its numbered rows and what the hour before left.
+def canonical(with_ids: pl.LazyFrame, opening: CarryState) -> pl.LazyFrame:
+    """Return the admitted trades of an hour, from its rows with missing ids counted and what the hour before left.
 
     `gap_before` counts the ids missing since the last admitted trade; a row that is not admitted closes its own id.
     """
     so_far = pl.col("missing_so_far")
     return (
-        numbered.filter(pl.col("objection").is_null())
+        with_ids.filter(pl.col("reject_reason").is_null())
         .with_columns(
-            ts_ms=pl.max_horizontal(pl.col("traded_ms").cum_max(), pl.lit(opening.marks.last_trade_ms, dtype=pl.Int64)),
+            ts_ms=pl.max_horizontal(
+                pl.col("traded_ms").cum_max(), pl.lit(opening.scalars.last_trade_ms, dtype=pl.Int64)
+            ),
             gap_before=so_far - so_far.shift(fill_value=0),
             delta_units=signed_units(),
         )
@@ -135,13 +137,12 @@ def signed_units() -> pl.Expr:
 def latency_ms() -> pl.Expr:
     """Return receipt minus push time in ms, negative where the local clock is behind; null for a row fetched over REST."""
     nanoseconds = pl.col("recv_ns") - pl.col("pushed_ms") * 1_000_000
-    milliseconds = nanoseconds.cast(pl.Float64)
-    return pl.when(~pl.col("from_rest")).then(milliseconds / (milliseconds * 0.0 + 1e6))
+    return pl.when(~pl.col("from_rest")).then(ratio(nanoseconds, 1_000_000))
 
 
-def with_rate(trades: pl.LazyFrame, opening: Opening, first_trade_ms: int | None) -> pl.LazyFrame:
+def with_rate(trades: pl.LazyFrame, opening: CarryState, first_trade_ms: int | None) -> pl.LazyFrame:
     """Return the trades with `recv_rate_tps`, counted over the last trades of the hour before as well."""
-    recent = opening.tail("trades").select("ts_ms", is_carried=pl.lit(value=True))
+    recent = opening.rows("trades").select("ts_ms", is_carried=pl.lit(value=True))
     return (
         pl.concat([recent, trades.with_columns(is_carried=pl.lit(value=False))], how="diagonal")
         .with_columns(recv_rate_tps=recv_rate_tps(pl.lit(first_trade_ms, dtype=pl.Int64)))
@@ -153,5 +154,5 @@ def with_rate(trades: pl.LazyFrame, opening: Opening, first_trade_ms: int | None
 def recv_rate_tps(first_trade_ms: pl.Expr) -> pl.Expr:
     """Return trades per second over `(t - 10 s, t]`, ties counted; null until the symbol's trades are 10 s old."""
     ones = pl.col("ts_ms").is_not_null().cast(pl.Int64)
-    seen = ones.rolling_sum_by("ts_ms", f"{RATE_WINDOW_MS}i", closed="right").cast(pl.Float64)
-    return pl.when(pl.col("ts_ms") - first_trade_ms >= RATE_WINDOW_MS).then(seen / (seen * 0.0 + 10.0))
+    seen = ones.rolling_sum_by("ts_ms", f"{RATE_WINDOW_MS}i", closed="right")
+    return pl.when(pl.col("ts_ms") - first_trade_ms >= RATE_WINDOW_MS).then(ratio(seen, RATE_WINDOW_MS // 1000))

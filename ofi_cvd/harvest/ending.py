@@ -11,14 +11,17 @@ from rich.table import Table
 
 from ofi_cvd.common.terminal import table
 from ofi_cvd.common.times import show_time
+from ofi_cvd.quality.verdicts import WORDS
 
 
 def show_summary(summary: Mapping[str, Any], path: Path, console: Console) -> None:
     """Print what `run_summary_*.json` says; the hashes stay in the file."""
     run, gates = summary["run"], summary["gates"]
-    failed = [gate["name"] for gate in gates if not gate["passed"]]
+    failed = [gate["name"] for gate in gates if gate["verdict"] == "fail"]
+    waiting = [gate["name"] for gate in gates if gate["passed"] is None]
     span = f"{show_time(run['start_ms'])} to {show_time(run['end_ms'])} UTC"
-    verdict = f"FAIL: {', '.join(failed)}" if failed else f"PASS: all {len(gates)} gates"
+    verdict = f"FAIL: {', '.join(failed)}" if failed else f"PASS: all {len(gates) - len(waiting)} judged gates"
+    verdict += f", {len(waiting)} not judged ({', '.join(waiting)})" if waiting else ""
     shortened = (
         "" if run["complete"] else f" (planned until {show_time(run['planned_end_ms'])}; the same command continues)"
     )
@@ -28,8 +31,8 @@ def show_summary(summary: Mapping[str, Any], path: Path, console: Console) -> No
         console.print(note, markup=False, soft_wrap=True)
     listing = table("Gates", "gate", "", "detail")
     for gate in gates:
-        colour = None if gate["passed"] else "red"
-        listing.add_row(gate["name"], "pass" if gate["passed"] else "FAIL", gate["detail"], style=colour)
+        colour = {"fail": "red", "pass": None}.get(gate["verdict"], "dim")
+        listing.add_row(gate["name"], WORDS[gate["verdict"]], gate["detail"], style=colour)
     console.print(listing, markup=False)
     console.print(_rows(summary["symbols"]), markup=False)
     console.print(_quality(summary["symbols"]), markup=False)

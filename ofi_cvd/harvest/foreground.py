@@ -18,11 +18,12 @@ from ofi_cvd.common.signals import stop_signals
 from ofi_cvd.common.terminal import err
 from ofi_cvd.errors import OfiCvdError, UsageError
 from ofi_cvd.harvest import run as runs
-from ofi_cvd.harvest.logbook import Logbook, log_path, stderr_unless
+from ofi_cvd.harvest.logbook import Logbook, stderr_unless
 from ofi_cvd.harvest.panel import panel
 from ofi_cvd.harvest.parent import Harvest, facts_of, harvest_lock
 from ofi_cvd.harvest.watch import Watch
 from ofi_cvd.monitor.server import MetricsServer
+from ofi_cvd.quality.files import log_path
 from ofi_cvd.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: whether every gate passed, and where its summary is."""
+    """How a run ended: whether no gate failed, and where its summary is."""
 
     passed: bool
     summary: Path
@@ -104,7 +105,7 @@ class _Panel:
 
 @contextlib.contextmanager
 def _logging(settings: Settings, run: runs.Run) -> Iterator[Logbook]:
-    book = Logbook(log_path(settings.artifacts_dir, run), stderr_unless(panel=wants_panel(err)))
+    book = Logbook(log_path(settings.artifacts_dir, run.stamp), stderr_unless(panel=wants_panel(err)))
     root = logging.getLogger()
     root.addHandler(book)
     logging.getLogger("ofi_cvd").setLevel(logging.INFO)

@@ -10,14 +10,8 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from ofi_cvd.common.logs import FactsFormatter
-from ofi_cvd.harvest.run import Run
 
 RECENT: Final = 8
-
-
-def log_path(artifacts_dir: Path, run: Run) -> Path:
-    """Return where the log of a run is."""
-    return artifacts_dir / "run_logs" / f"harvest_{run.stamp}.log"
 
 
 class Logbook(logging.Handler):

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from ofi_cvd.quality.verdicts import Verdict
+
 STOP: Final = "stop"  # to a child: finish what you are doing and end
 FINISH: Final = "finish"  # to the builder: build what is left, then end
 
@@ -55,12 +57,10 @@ class Dataset:
 
     Attributes:
         winsor: the answer of `sql/winsor.sql` by symbol, over the recent rows.
-        scene_coverage_miss: pairs of symbol and scenario with too few trades so far.
         scenario: of each symbol's latest trade; None where it is not known.
     """
 
     winsor: Mapping[str, Mapping[str, Any]]
-    scene_coverage_miss: int
     scenario: Mapping[str, str | None]
 
 
@@ -71,15 +71,17 @@ class Judged:
     Attributes:
         what: `hour`, `check` or `final`.
         hour_ms: the hour's start; 0 for the others.
-        passed: by gate.
+        verdicts: by gate.
         run_tag: of the judged window.
+        scene_coverage_miss: pairs that are short of trades from the run's start to the window's end; 0 while not judged.
         paths: the files that were written.
     """
 
     what: str
     hour_ms: int
-    passed: Mapping[str, bool]
+    verdicts: Mapping[str, Verdict]
     run_tag: str
+    scene_coverage_miss: int = 0
     paths: tuple[str, ...] = ()
 
 
@@ -91,7 +93,7 @@ class Task:
     """What to report.
 
     Attributes:
-        what: `hour` a full hour and the gates so far, `check` the gates so far, `final` the run.
+        what: `hour` a full hour, `check` a young run so far, `final` the whole run.
         hour_ms: the hour's start.
         end_ms: up to where the run is judged.
     """

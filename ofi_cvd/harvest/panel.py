@@ -50,8 +50,9 @@ def _gates(watch: Watch) -> Text:
     if not watch.gates:
         return Text("gates so far: not judged yet", style="dim")
     text = Text(f"gates so far ({watch.run_tag}): ")
-    for name, passed in watch.gates.items():
-        text.append(f"{name} " if passed else f"{name.upper()} ", style="green" if passed else "red")
+    styles = {"pass": "green", "fail": "red"}
+    for name, verdict in watch.gates.items():
+        text.append(f"{name.upper() if verdict == 'fail' else name} ", style=styles.get(verdict, "dim"))
     return text
 
 

@@ -72,7 +72,7 @@ class Harvest:
         self.stop = False
 
     def work(self) -> bool:
-        """Run to the end of the window or until `stop`; return whether every gate passed.
+        """Run to the end of the window or until `stop`; return whether no gate failed.
 
         Raises:
             UsageError: a child found the settings unusable.
@@ -119,7 +119,7 @@ class Harvest:
             self._keep(self._run.as_finished())
         verdict = self._watch.final
         log.info("harvest.finished", extra={"run_tag": verdict.run_tag, "complete": self._run.finished})
-        return all(verdict.passed.values())
+        return "fail" not in verdict.verdicts.values()
 
     def _record_until_s(self, began_s: float) -> float:
         return max(self._run.end_ms / 1000 + self._settings.grace_secs, began_s + CATCH_UP_S)
@@ -190,7 +190,7 @@ class Harvest:
             if message.what == "hour":
                 self._keep(self._run.with_report(message.hour_ms))
             if message.what != "final":
-                failed = [name for name, passed in message.passed.items() if not passed]
+                failed = [name for name, verdict in message.verdicts.items() if verdict == "fail"]
                 log.info("harvest.gates_so_far", extra={"run_tag": message.run_tag, "failed": failed})
 
     # Reports

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,25 +14,23 @@ from ofi_cvd import __version__
 from ofi_cvd.common.times import iso_time
 from ofi_cvd.harvest.run import Run
 from ofi_cvd.publish.parts import Part, current_parts
+from ofi_cvd.quality.files import summary_path
 from ofi_cvd.quality.report import Report, encode, write_text
 from ofi_cvd.schemas import SPEC_VERSION
 from ofi_cvd.settings import Settings
 
 Document = dict[str, Any]
 _PER_SYMBOL: Final = (
-    "rows", "minutes", "empty_minutes", "trade_gaps", "trade_ids_missing", "book_breaks", "duplicates_received",
-    "duplicates_stored", "latency_ms", "events",
+    "rows", "minutes", "empty_minutes", "book_minutes", "book_empty_minutes", "book_empty_minute_rate", "trade_gaps",
+    "trade_ids_missing", "book_breaks", "duplicates_received", "duplicates_stored", "latency_ms", "events",
 )  # fmt: skip
-
-
-def summary_path(artifacts_dir: Path, run: Run) -> Path:
-    """Return where the summary of a run is."""
-    return artifacts_dir / f"run_summary_{run.stamp}.json"
 
 
 def write_summary(report: Report, run: Run, settings: Settings, reports: Iterable[Path]) -> Path:
     """Write the summary of a run whose whole window `report` judged."""
-    return write_text(summary_path(settings.artifacts_dir, run), encode(summarise(report, run, settings, reports)))
+    return write_text(
+        summary_path(settings.artifacts_dir, run.stamp), encode(summarise(report, run, settings, reports))
+    )
 
 
 def summarise(report: Report, run: Run, settings: Settings, reports: Iterable[Path]) -> Document:
@@ -60,7 +57,7 @@ def summarise(report: Report, run: Run, settings: Settings, reports: Iterable[Pa
         "parameters": settings.parameters(),
         "run_tag": report.run_tag,
         "passed": report.passed,
-        "gates": [asdict(gate) for gate in report.gates],
+        "gates": [gate.document() for gate in report.gates],
         "symbols": {
             symbol: {name: judged["symbols"][symbol][name] for name in _PER_SYMBOL}
             | {name: coverage[symbol][name] for name in ("scenario_2x2", "session")}

@@ -12,6 +12,7 @@ from ofi_cvd.harvest.run import Run
 from ofi_cvd.monitor.alerts import Alert, Alerts
 from ofi_cvd.monitor.feed import RecorderFeed, build_figures, dataset_figures
 from ofi_cvd.monitor.metrics import Metrics
+from ofi_cvd.quality.verdicts import Verdict
 from ofi_cvd.settings import Settings
 
 
@@ -23,7 +24,7 @@ class Watch:
         stats: the recorder's counters since it was last started.
         published_to: end of each symbol's last published slice, UTC ms.
         scenario: of each symbol's latest published trade.
-        gates: the gates so far; empty before the first report.
+        gates: the last verdicts; empty before the first report.
         run_tag: of the last report.
         is_final: whether the builder has published everything.
     """
@@ -35,7 +36,7 @@ class Watch:
     stats: RecorderStats = field(default_factory=RecorderStats)
     published_to: Mapping[str, int] = field(default_factory=dict)
     scenario: Mapping[str, str | None] = field(default_factory=dict)
-    gates: Mapping[str, bool] = field(default_factory=dict)
+    gates: Mapping[str, Verdict] = field(default_factory=dict)
     run_tag: str = ""
     is_final: bool = False
     final: Judged | None = None
@@ -47,6 +48,7 @@ class Watch:
         for kind in ("spool", "parquet"):
             self.metrics.set("write_errors_total", 0, kind=kind)
         self.metrics.set("ws_reconnects_total", 0)
+        self.metrics.set("scene_coverage_miss", 0)
 
     def counted(self, message: Counted) -> None:
         """Take the recorder's counters."""
@@ -63,12 +65,13 @@ class Watch:
 
     def dataset(self, message: Dataset) -> None:
         """Take figures of the rows."""
-        dataset_figures(self.metrics, message.winsor, message.scene_coverage_miss)
+        dataset_figures(self.metrics, message.winsor)
         self.scenario = message.scenario
 
     def judged(self, message: Judged) -> None:
         """Take a verdict."""
-        self.gates, self.run_tag = message.passed, message.run_tag
+        self.gates, self.run_tag = message.verdicts, message.run_tag
+        self.metrics.set("scene_coverage_miss", message.scene_coverage_miss)
         if message.what == "final":
             self.final = message
 

@@ -18,12 +18,13 @@ class CaptureLines:
     """Iterates over the lines of one capture, without their newlines; None stands for a line that is too long.
 
     Attributes:
+        path: where it is.
         size: the file's bytes on the disk.
         position: how many of them have been read.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self.position = 0
         try:
             self.size = path.stat().st_size
@@ -40,9 +41,9 @@ class CaptureLines:
                 before that has been yielded.
         """
         if not self.size:
-            raise InputError(f"expected lines `<local ns> <json>` in {self._path}, found an empty file")
+            raise InputError(f"expected lines `<local ns> <json>` in {self.path}, found an empty file")
         try:
-            with self._path.open("rb") as raw:
+            with self.path.open("rb") as raw:
                 packed = raw.peek(2)[:2] == _GZIP
                 if packed:
                     with gzip.GzipFile(fileobj=raw) as unpacked:
@@ -50,9 +51,9 @@ class CaptureLines:
                 else:
                     yield from self._lines(raw, raw)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InputError(f"expected whole gzip data in {self._path}, found {error}") from None
+            raise InputError(f"expected whole gzip data in {self.path}, found {error}") from None
         except OSError as error:
-            raise InputError(f"expected a readable file at {self._path}, found {error}") from None
+            raise InputError(f"expected a readable file at {self.path}, found {error}") from None
 
     def _lines(self, file: BinaryIO, raw: BinaryIO) -> Iterator[bytes | None]:
         number = 0

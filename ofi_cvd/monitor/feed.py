@@ -64,9 +64,8 @@ def build_figures(metrics: Metrics, *, lag_s: float | None, flush_s: float | Non
     metrics.set("write_errors_total", write_errors, kind="parquet")
 
 
-def dataset_figures(metrics: Metrics, winsor: Mapping[str, Mapping[str, Any]], scene_coverage_miss: int | None) -> None:
-    """Take figures of the published rows: the answer of `sql/winsor.sql` by symbol, and the coverage so far."""
+def dataset_figures(metrics: Metrics, winsor: Mapping[str, Mapping[str, Any]]) -> None:
+    """Take figures of the published rows: the answer of `sql/winsor.sql` by symbol."""
     for symbol, row in winsor.items():
         metrics.set("cvd_scale_median", row["scale_median"], symbol=symbol)
         metrics.set("cvd_floor_hit_rate", row["floor_hit_rate"], symbol=symbol)
-    metrics.set("scene_coverage_miss", scene_coverage_miss)

@@ -8,9 +8,10 @@ from typing import Final
 import polars as pl
 
 from ofi_cvd.common.times import utc
+from ofi_cvd.features.carry import CarryState, Scalars, digest
 from ofi_cvd.features.gaps import Hole
-from ofi_cvd.features.hour import Hour, plan
-from ofi_cvd.features.state import Marks, Opening, digest
+from ofi_cvd.features.hour import Hour
+from ofi_cvd.features.plan import plan
 from ofi_cvd.schemas import TABLES, Kind
 from ofi_cvd.settings import Settings
 
@@ -33,7 +34,7 @@ class Built:
     """
 
     tables: dict[Kind, pl.DataFrame]
-    closing: Opening
+    closing: CarryState
     state: bytes
     digest: str
     objections: dict[str, int]
@@ -42,14 +43,14 @@ class Built:
 def close_hour(hour: Hour, settings: Settings) -> Built:
     """Return the rows and the closing state of an hour."""
     planned = plan(hour, settings, lambda frame: frame.collect(optimizations=_PLAIN).lazy())
-    lazy = [*planned.tables.values(), planned.marks, *planned.tails.values()]
+    lazy = [*planned.tables.values(), planned.scalars, *planned.trailing_rows.values()]
     collected = pl.collect_all(lazy, optimizations=_PLAIN)
     tables = dict(zip(planned.tables, collected, strict=False))
     for kind, table in tables.items():
         assert table.schema == TABLES[kind].schema, f"{kind}: {table.schema}"  # noqa: S101  # the contract
     rest = collected[len(tables) :]
-    marks = Marks(**rest[0].row(0, named=True))
-    closing = Opening(marks, dict(zip(planned.tails, rest[1:], strict=True)))
+    scalars = Scalars(**rest[0].row(0, named=True))
+    closing = CarryState(scalars, dict(zip(planned.trailing_rows, rest[1:], strict=True)))
     state = closing.to_bytes()
     return Built(tables, closing, state, digest(state), _objections(hour.trade_rows))
 
@@ -61,7 +62,7 @@ def state_name(symbol: str, opens_ms: int) -> str:
 
 def first_admitted_ms(rows: pl.DataFrame) -> int | None:
     """Return the time of the first admitted trade by id; None without one."""
-    first = rows.lazy().filter(pl.col("objection").is_null()).head(1).select("traded_ms").collect()
+    first = rows.lazy().filter(pl.col("reject_reason").is_null()).head(1).select("traded_ms").collect()
     return None if first.is_empty() else int(first.item())
 
 
@@ -70,13 +71,13 @@ def after_last(rows: pl.DataFrame, key: str) -> int | None:
     return None if rows.is_empty() else int(rows[key][-1]) + 1
 
 
-def open_holes(rows: pl.DataFrame, marks: Marks) -> list[Hole]:
+def open_holes(rows: pl.DataFrame, scalars: Scalars) -> list[Hole]:
     """Return the holes among the ids seen in the open rows, the one before the first included.
 
     A hole lies between the admitted trades around it; without one on a side it is open on that side.
     """
-    admitted_ms = pl.when(pl.col("objection").is_null()).then("traded_ms")
-    last_seen = pl.lit(marks.last_seen_id, dtype=pl.Int64)
+    admitted_ms = pl.when(pl.col("reject_reason").is_null()).then("traded_ms")
+    last_seen = pl.lit(scalars.last_seen_id, dtype=pl.Int64)
     holes = (
         rows.lazy()
         .select(
@@ -84,12 +85,12 @@ def open_holes(rows: pl.DataFrame, marks: Marks) -> list[Hole]:
             last=pl.col("trade_id") - 1,
             before_ms=pl.coalesce(
                 pl.max_horizontal(
-                    admitted_ms.cum_max().forward_fill().shift(), pl.lit(marks.last_trade_ms, dtype=pl.Int64)
+                    admitted_ms.cum_max().forward_fill().shift(), pl.lit(scalars.last_trade_ms, dtype=pl.Int64)
                 ),
                 pl.lit(-_NEVER),
             ),
             after_ms=pl.coalesce(
-                pl.max_horizontal(admitted_ms.cum_max().backward_fill(), pl.lit(marks.last_trade_ms, dtype=pl.Int64)),
+                pl.max_horizontal(admitted_ms.cum_max().backward_fill(), pl.lit(scalars.last_trade_ms, dtype=pl.Int64)),
                 pl.lit(_NEVER),
             ),
         )
@@ -100,5 +101,5 @@ def open_holes(rows: pl.DataFrame, marks: Marks) -> list[Hole]:
 
 
 def _objections(rows: pl.DataFrame) -> dict[str, int]:
-    counts = rows.filter(pl.col("objection").is_not_null())["objection"].value_counts(sort=True)
+    counts = rows.filter(pl.col("reject_reason").is_not_null())["reject_reason"].value_counts(sort=True)
     return dict(counts.iter_rows())

@@ -74,13 +74,13 @@ class Reader:
     def _parse(self, file: SpoolFile, paths: list[Path]) -> Rows:
         if file.stream == self.settings.trade_stream:
             raw = frames.read_trades(self.connection, paths, file.stream)
-            refusal = trades.refusal()
+            parse_error = trades.parse_error()
         else:
             raw = frames.read_books(
                 self.connection, paths, file.stream, levels=self.levels, market=self.settings.market
             )
-            refusal = book.refusal(self.levels)
-        judged = raw.with_columns(refusal=refusal)
-        counts = judged.filter(pl.col("refusal").is_not_null())["refusal"].value_counts()
+            parse_error = book.parse_error(self.levels)
+        judged = raw.with_columns(parse_error=parse_error)
+        counts = judged.filter(pl.col("parse_error").is_not_null())["parse_error"].value_counts()
         refused: Counter[str] = Counter(dict(counts.iter_rows()))
-        return Rows(judged.filter(pl.col("refusal").is_null()).drop("refusal"), refused)
+        return Rows(judged.filter(pl.col("parse_error").is_null()).drop("parse_error"), refused)

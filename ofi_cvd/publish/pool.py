@@ -73,7 +73,7 @@ class Pool:
 
 def trade_pool() -> Pool:
     """Return an empty pool of trades."""
-    admitted = pl.col("objection").is_null()
+    admitted = pl.col("reject_reason").is_null()
     return Pool(trades.ROWS, key="trade_id", time=pl.col("traded_ms"), counts=admitted, sequence=trades.sequenced)
 
 

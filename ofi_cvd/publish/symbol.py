@@ -15,9 +15,9 @@ import polars as pl
 from ofi_cvd.binance.wire import depth_levels
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import PublishError, SpoolError
+from ofi_cvd.features.carry import CarryState, digest
 from ofi_cvd.features.gaps import Hole, LedgerGap, ledger_gaps, unrepaired
 from ofi_cvd.features.hour import Hour
-from ofi_cvd.features.state import Opening, digest
 from ofi_cvd.publish.checkpoint import HourEntry, SymbolEntry, write_whole
 from ofi_cvd.publish.hour import Built, after_last, close_hour, first_admitted_ms, open_holes, state_name
 from ofi_cvd.publish.ingest import Reader
@@ -76,7 +76,7 @@ class SymbolBuild:
         self.intake = Intake(job.symbol, self.settings, self.levels, entry.sources, self._note_late)
         self._standing: int | None = None  # the hour the pools are open at
         self._unfinished: int | None = None  # the hour that was built up to the last event known
-        self.opening = Opening()
+        self.opening = CarryState()
 
     def is_idle(self) -> bool:
         """Return whether there is nothing to do: the spool is as it was, and what was asked for is published."""
@@ -198,10 +198,10 @@ class SymbolBuild:
 
     def _first_hour(self) -> int | None:
         """Return the hour of the first open row of either stream; a row is never earlier than the one before it."""
-        marks = self.opening.marks
+        scalars = self.opening.scalars
         firsts = (
-            (self.intake.trades.first_ms(), marks.last_trade_ms),
-            (self.intake.books.first_ms(), marks.last_update_ms),
+            (self.intake.trades.first_ms(), scalars.last_trade_ms),
+            (self.intake.books.first_ms(), scalars.last_update_ms),
         )
         times = [max(first, before or first) for first, before in firsts if first is not None]
         return min(times) // HOUR_MS * HOUR_MS if times else None
@@ -252,10 +252,10 @@ class SymbolBuild:
         self._standing = hour_ms
         return True
 
-    def _stored_state(self, before: HourEntry) -> Opening | None:
+    def _stored_state(self, before: HourEntry) -> CarryState | None:
         """Return the state an hour closed with; None if its file is not the one that the checkpoint knows."""
         if not before.state:
-            return Opening()
+            return CarryState()
         try:
             data = (self.settings.state_dir / before.state).read_bytes()
         except FileNotFoundError:
@@ -263,7 +263,7 @@ class SymbolBuild:
         except OSError as error:
             path = self.settings.state_dir / before.state
             raise PublishError(f"{path}: expected the state of an hour, found {error.strerror}") from None
-        return Opening.from_bytes(data) if digest(data) == before.state_digest else None
+        return CarryState.from_bytes(data) if digest(data) == before.state_digest else None
 
     def _build(self, hour_ms: int) -> None:
         """Compute, publish and close one hour, unless reading for it shows that an earlier one is due."""
@@ -285,7 +285,7 @@ class SymbolBuild:
             return
         trade_rows, trade_key = self.intake.trades.take(hour_ms + HOUR_MS)
         book_rows, update_key = self.intake.books.take(hour_ms + HOUR_MS)
-        holes = open_holes(self.intake.trades.rows(), self.opening.marks)
+        holes = open_holes(self.intake.trades.rows(), self.opening.scalars)
         earlier = [hole for at, one in self.entry.hours.items() if at < hour_ms for hole in one.holes]
         hour = Hour(
             symbol=self.job.symbol,
@@ -295,7 +295,7 @@ class SymbolBuild:
             opening=self.opening,
             trade_outages=unrepaired(trade_gaps, [*earlier, *holes], *self.intake.seen_ids()),
             book_outages=sorted({gap.span for gap in book_gaps}),
-            first_trade_ms=self.opening.marks.first_trade_ms or first_admitted_ms(trade_rows),
+            first_trade_ms=self.opening.scalars.first_trade_ms or first_admitted_ms(trade_rows),
             last_event_ms=self.entry.last_event_ms,
             levels=self.levels,
         )

@@ -14,7 +14,8 @@ from ofi_cvd.errors import UsageError
 from ofi_cvd.quality import queries, readonly
 from ofi_cvd.quality.published import published_slices
 from ofi_cvd.quality.received import received_values
-from ofi_cvd.quality.window import Window, stored_window
+from ofi_cvd.quality.span import stored_symbols, stored_window
+from ofi_cvd.quality.window import Window
 from ofi_cvd.settings import Settings
 
 
@@ -62,7 +63,9 @@ def encode(frame: pl.DataFrame, form: Literal["csv", "json", "parquet"]) -> byte
 
 
 def _defaults(dataset: Dataset, settings: Settings) -> dict[str, object]:
-    window = stored_window(dataset, settings) or Window(0, 1, settings.symbols)
+    there = stored_symbols(dataset, settings)
+    symbols = tuple(symbol for symbol in settings.symbols if symbol in there) or there
+    window = stored_window(dataset, settings, symbols) or Window(0, 1, symbols)
     published = published_slices(dataset, settings.state_dir, window)
     return window.values(settings) | published.values() | received_values(settings, window)
 

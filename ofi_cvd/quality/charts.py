@@ -8,8 +8,9 @@ from typing import Any, Final
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from ofi_cvd.quality.coverage import SCENES
 from ofi_cvd.quality.figures import Row
-from ofi_cvd.quality.gates import LATENCY_P50_MS, LATENCY_P99_MS, SCENES, scene_misses
+from ofi_cvd.quality.gates import LATENCY_P50_MS, LATENCY_P99_MS
 from ofi_cvd.quality.report import Report
 
 COLOURS: Final = (
@@ -61,7 +62,7 @@ def scene_heat_map(report: Report) -> Chart | None:
     rows = [cells[symbol] for symbol in report.window.symbols if cells[symbol]["n"]]
     if not rows:
         return None
-    misses = scene_misses(report.figures, report.window)
+    misses = report.coverage.scene_misses(report.settings)
     shares = [[row[column] / row["n"] for column in SCENES.values()] for row in rows]
     text = [
         [

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,14 +13,15 @@ import polars as pl
 from ofi_cvd.dataset.reader import Dataset
 from ofi_cvd.quality import queries
 from ofi_cvd.quality.published import Published, published_slices
-from ofi_cvd.quality.received import received_values
+from ofi_cvd.quality.received import Unbuilt, received_values, silent_streams, unbuilt
+from ofi_cvd.quality.span import first_seconds
 from ofi_cvd.quality.window import Window
 from ofi_cvd.settings import Settings
 
 GATES: Final = (
-    "rows", "empty_minutes", "slices_missing", "slices_wrong", "duplicates_stored", "trade_ids", "latency", "clock",
-    "signals", "winsor", "not_finite", "coverage_scene", "coverage_session", "slowest_window", "book_breaks",
-    "ledger_events",
+    "rows", "empty_minutes", "book_minutes", "rows_by_hour", "slices_missing", "slices_wrong", "duplicates_stored",
+    "duplicates_dropped", "trade_ids", "latency", "clock", "signals", "winsor", "not_finite", "coverage_scene",
+    "coverage_session", "slowest_window", "book_breaks", "ledger_events",
 )  # fmt: skip
 CHARTS: Final = (
     "trades_timeline", "latency_timeline", "clock_timeline", "z_distribution", "price_timeline", "cvd_timeline",
@@ -38,12 +39,18 @@ class Figures:
     Attributes:
         received: `duplicates_received`; None if the spool was not asked.
         absent: `absent_ids`; None if no id is absent or there is no spool to ask.
+        unbuilt: clock hours with frames in the spool and no row of a table.
+        silent: `(symbol, stream)` asked for without one frame in the window.
+        first_ms: each symbol's first grid second in the dataset.
     """
 
     answers: Mapping[str, pl.DataFrame]
     published: Published
     received: pl.DataFrame | None = None
     absent: pl.DataFrame | None = None
+    unbuilt: Sequence[Unbuilt] = ()
+    silent: Sequence[tuple[str, str]] = ()
+    first_ms: Mapping[str, int] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> pl.DataFrame:
         return self.answers[name]
@@ -103,7 +110,37 @@ def gather(
         published,
         _from_spool(dataset, "duplicates_received", values) if wants_received else None,
         _from_spool(dataset, "absent_ids", values) if wants_absent else None,
+        *_lost(answers["rows_by_hour"].to_dicts(), window, settings),
+        first_seconds(settings, window.symbols),
     )
+
+
+def _lost(
+    rows: list[dict[str, Any]], window: Window, settings: Settings
+) -> tuple[list[Unbuilt], list[tuple[str, str]]]:
+    """Return what the spool has and no table shows, and the streams asked for that the spool does not have at all."""
+    found = [one for hour in rowless_hours(rows, window) for one in unbuilt(settings, *hour)]
+    streams = {"prices": settings.trade_stream, "ofi": settings.source}
+    heard = {(str(row["symbol"]), streams[row["kind"]]) for row in rows if row["kind"] in streams}
+    return found, silent_streams(settings, window, heard)
+
+
+def rowless_hours(rows: Iterable[Row], window: Window) -> Iterator[tuple[str, int, int, tuple[str, ...]]]:
+    """Yield `(symbol, start_ms, end_ms, tables)` of each clock hour of the window in which tables have no row.
+
+    Args:
+        rows: the answer of `sql/rows_by_hour.sql`.
+        window: the run.
+    """
+    kinds: dict[tuple[str, int], set[str]] = {}
+    for row in rows:
+        kinds.setdefault((row["symbol"], row["hour_ms"]), set()).add(row["kind"])
+    for symbol in window.symbols:
+        for hour_ms, start_ms, end_ms in window.clock_hours():
+            there = kinds.get((symbol, hour_ms), set())
+            absent = tuple(kind for kind in ("prices", "cvd", "ofi", "fusion") if kind not in there)
+            if absent:
+                yield symbol, start_ms, end_ms, absent
 
 
 def run_all(

@@ -10,8 +10,10 @@ import plotly.io
 from plotly.offline import get_plotlyjs
 
 from ofi_cvd.quality.charts import all_charts
+from ofi_cvd.quality.files import report_path
 from ofi_cvd.quality.report import Report, write_text
 from ofi_cvd.quality.terminal import figures, verdict
+from ofi_cvd.quality.verdicts import WORDS
 
 _CONFIG: Final = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
 _HALF: Final = {"scene", "session"}
@@ -37,8 +39,7 @@ td { border-bottom: 1px solid #e4e7eb; padding: 6px 10px; vertical-align: top; }
 
 def write_page(report: Report, artifacts_dir: Path, *, total: bool = False) -> Path:
     """Write the page beside the JSON report; return its path. The report must have been gathered with charts."""
-    name = f"dq_{'total_' if total else ''}{report.window.label}.html"
-    return write_text(artifacts_dir / "dq_reports" / name, render(report))
+    return write_text(report_path(artifacts_dir, "page", report.window.label, total=total), render(report))
 
 
 def render(report: Report) -> str:
@@ -67,7 +68,7 @@ def _gates(report: Report) -> str:
     rows = []
     for gate in report.gates:
         value, threshold = figures(gate)
-        state, word = ("pass", "pass") if gate.passed else ("fail", "FAIL")
+        state, word = gate.verdict, WORDS[gate.verdict]
         rows.append(
             f'<tr><td>{gate.name}</td><td class="tag {state}">{word}</td><td class="n">{escape(value)}</td>'
             f'<td class="n">{escape(threshold)}</td><td>{escape(gate.detail)}</td></tr>'
@@ -83,7 +84,9 @@ def _symbols(document: dict[str, Any]) -> str:
         "ofi rows",
         "events",
         "empty min",
-        "dup. received",
+        "no book min",
+        "dup. in spool",
+        "dup. dropped",
         "ids missing",
         "book breaks",
     )
@@ -97,7 +100,9 @@ def _symbols(document: dict[str, Any]) -> str:
             _count(facts["rows"]["ofi"]),
             _count(facts["events"]),
             _count(facts["empty_minutes"]),
-            _count(facts["duplicates_received"]),
+            _count(facts["book_empty_minutes"]),
+            _count(facts["duplicates_received"]["in_spool"]),
+            _count(facts["duplicates_received"]["dropped"]),
             _count(facts["trade_ids_missing"]),
             _count(facts["book_breaks"]),
             *(_number(latency[name + suffix]) for name in ("p50", "p90", "p99")),

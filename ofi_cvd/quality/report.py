@@ -1,4 +1,4 @@
-"""The quality report and the slices manifest as JSON documents (SPEC 13), and their files."""
+"""The quality report and the slices manifest as JSON documents, and their files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,10 @@ from typing import Any
 from ofi_cvd import __version__
 from ofi_cvd.dataset.reader import Dataset
 from ofi_cvd.quality import gates
+from ofi_cvd.quality.coverage import SCENES, Coverage, counts_of_rows
 from ofi_cvd.quality.figures import Figures, gather
+from ofi_cvd.quality.files import ReportKind, report_path
+from ofi_cvd.quality.verdicts import Gate, failing, run_tag
 from ofi_cvd.quality.window import Window
 from ofi_cvd.schemas import SPEC_VERSION
 from ofi_cvd.settings import Settings
@@ -26,23 +29,32 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class Report:
-    """One judged window: the figures, the verdicts and the documents made of them."""
+    """One judged window: the figures, the verdicts and the documents made of them.
+
+    Attributes:
+        coverage: what the coverage gates judged; in an hourly report it reaches back to the run's start.
+    """
 
     window: Window
     settings: Settings
     figures: Figures
-    gates: tuple[gates.Gate, ...]
-    run_tag: str
+    coverage: Coverage
+    gates: tuple[Gate, ...]
+
+    @property
+    def run_tag(self) -> str:
+        """`ok`, or which kinds of gates failed."""
+        return run_tag(self.gates)
 
     @property
     def passed(self) -> bool:
-        """Whether every gate passed."""
-        return all(gate.passed for gate in self.gates)
+        """Whether no gate failed; what was not judged does not count."""
+        return not failing(self.gates)
 
     @property
     def scene_coverage_miss(self) -> int:
-        """The number of (symbol, scenario) pairs with too few trades."""
-        return sum(len(short) for short in gates.scene_misses(self.figures, self.window).values())
+        """The judged pairs of (symbol, scenario) and (symbol, session) that are short."""
+        return self.coverage.misses(self.settings)
 
     def document(self) -> Document:
         """Return `dq_*.json` (schema `dq.json`)."""
@@ -54,7 +66,8 @@ class Report:
             "market": self.settings.market,
             "params_fingerprint": self.figures.published.params_fingerprint or self.settings.fingerprint(),
             "run_tag": self.run_tag,
-            "gates": [asdict(gate) for gate in self.gates],
+            "gates": [gate.document() for gate in self.gates],
+            "coverage_window": {"start_ms": self.coverage.window.start_ms, "end_ms": self.coverage.window.end_ms},
             "symbols": {symbol: self._symbol(symbol) for symbol in self.window.symbols},
             "clock": clock,
             "ledger": self.figures.rows("ledger_events"),
@@ -95,7 +108,7 @@ class Report:
 
     def _symbol(self, symbol: str) -> Document:
         figures = self.figures
-        minutes = figures.by_symbol("empty_minutes")[symbol]
+        minutes, books = figures.by_symbol("empty_minutes")[symbol], figures.by_symbol("book_minutes")[symbol]
         ids = figures.by_symbol("trade_ids").get(symbol, {})
         winsor = figures.by_symbol("winsor").get(symbol, {})
         breaks = figures.by_symbol("book_breaks").get(symbol, {})
@@ -106,7 +119,10 @@ class Report:
             "minutes": minutes["minutes"],
             "empty_minutes": minutes["empty_minutes"],
             "empty_minute_rate": minutes["empty_minute_rate"],
-            "duplicates_received": self._received(symbol),
+            "book_minutes": books["minutes"],
+            "book_empty_minutes": books["book_empty_minutes"],
+            "book_empty_minute_rate": books["book_empty_minute_rate"],
+            "duplicates_received": {"in_spool": self._received(symbol), "dropped": self._dropped(symbol)},
             "duplicates_stored": {row["kind"]: row["duplicates"] for row in stored},
             "trade_gaps": ids.get("trade_gaps", 0),
             "trade_ids_missing": ids.get("trade_ids_missing", 0),
@@ -128,6 +144,10 @@ class Report:
         found: dict[str, int] = {row["symbol"]: row["duplicates"] for row in self.figures.received.to_dicts()}
         return found.get(symbol, 0)
 
+    def _dropped(self, symbol: str) -> int:
+        """Return what the recorder dropped as repetitions, all streams of a symbol together."""
+        return sum(row["dropped"] for row in self.figures.rows("duplicates_dropped") if row["symbol"] == symbol)
+
     def _latency(self, symbol: str) -> dict[str, float | None]:
         row = self.figures.by_symbol("latency").get(symbol, {})
         offset = self.figures.rows("clock")[0]["offset_ms"]
@@ -139,8 +159,22 @@ class Report:
         return raw | {"offset": offset} | true
 
 
-def judge_window(window: Window, settings: Settings, *, charts: bool = True, received: bool | None = None) -> Report:
+def judge_window(
+    window: Window,
+    settings: Settings,
+    *,
+    charts: bool = True,
+    received: bool | None = None,
+    before: Coverage | None = None,
+) -> Report:
     """Open what the settings name, run the queries, judge the window.
+
+    Args:
+        window: the run, or a part of it.
+        settings: folders and thresholds.
+        charts: also gather what only charts need.
+        received: read the spool's raw trades to count received duplicates; by default for windows up to six hours.
+        before: what the hours before counted; the coverage gates then judge from their start.
 
     Raises:
         OfiCvdError: the dataset or the checkpoint cannot be read.
@@ -153,16 +187,28 @@ def judge_window(window: Window, settings: Settings, *, charts: bool = True, rec
         end_ms=window.end_ms,
         whole_hours=True,
     ) as dataset:
-        return judge_dataset(dataset, window, settings, charts=charts, received=received)
+        return judge_dataset(dataset, window, settings, charts=charts, received=received, before=before)
 
 
 def judge_dataset(
-    dataset: Dataset, window: Window, settings: Settings, *, charts: bool = True, received: bool | None = None
+    dataset: Dataset,
+    window: Window,
+    settings: Settings,
+    *,
+    charts: bool = True,
+    received: bool | None = None,
+    before: Coverage | None = None,
 ) -> Report:
-    """Run the queries over an open dataset and judge the window."""
+    """Run the queries over an open dataset and judge the window; for the arguments see `judge_window`."""
     figures = gather(dataset, window, settings, charts=charts, received=received)
-    verdicts = gates.judge(figures, window, settings)
-    return Report(window, settings, figures, verdicts, gates.run_tag(verdicts))
+    counts = counts_of_rows(figures.rows("coverage_scene"), figures.rows("coverage_session"))
+    start_ms = window.start_ms if before is None else before.window.start_ms
+    coverage = Coverage(
+        Window(start_ms, window.end_ms, window.symbols),
+        counts if before is None else before.counts + counts,
+        figures.first_ms,
+    )
+    return Report(window, settings, figures, coverage, gates.judge(figures, window, settings, coverage))
 
 
 def write_documents(report: Report, artifacts_dir: Path, *, total: bool = False) -> list[Path]:
@@ -170,10 +216,11 @@ def write_documents(report: Report, artifacts_dir: Path, *, total: bool = False)
 
     A `total` report speaks of a whole run and is named so, beside the hourly ones.
     """
-    folder = artifacts_dir / "dq_reports"
-    label = ("total_" if total else "") + report.window.label
-    documents = {f"dq_{label}.json": report.document(), f"slices_manifest_{label}.json": report.manifest()}
-    return [write_text(folder / name, encode(document)) for name, document in documents.items()]
+    documents: dict[ReportKind, Document] = {"quality": report.document(), "manifest": report.manifest()}
+    return [
+        write_text(report_path(artifacts_dir, kind, report.window.label, total=total), encode(document))
+        for kind, document in documents.items()
+    ]
 
 
 def encode(document: Mapping[str, Any]) -> str:
@@ -211,4 +258,4 @@ def _finite(value: object) -> object:
 
 
 def _scenes(row: Mapping[str, Any]) -> dict[str, int]:
-    return {name: int(row[column]) for name, column in gates.SCENES.items()}
+    return {name: int(row[column]) for name, column in SCENES.items()}

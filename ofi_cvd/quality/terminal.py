@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.console import Console
 
 from ofi_cvd.common.terminal import table
 from ofi_cvd.common.times import show_minute
-from ofi_cvd.quality.gates import SCENES, Gate, Value
+from ofi_cvd.quality.coverage import SCENES
 from ofi_cvd.quality.report import Report
+from ofi_cvd.quality.verdicts import WORDS, Gate, Value, failing, unjudged
+
+BOUNDS: Final = {
+    "empty_minutes": "< ", "book_minutes": "< ", "duplicates": "< ", "latency": "< ", "signals": ">= ", "winsor": ">= ",
+    "coverage_session": ">= ",
+}  # fmt: skip
 
 
 def verdict(report: Report) -> str:
     """Return the one line that a reader needs first."""
-    failed = [gate.name for gate in report.gates if not gate.passed]
+    failed, waiting = failing(report.gates), unjudged(report.gates)
     symbols = report.window.symbols
     named = ", ".join(symbols) if len(symbols) <= 3 else f"{len(symbols)} symbols"
     span = f"{show_minute(report.window.start_ms)} to {show_minute(report.window.end_ms)} UTC, {named}"
+    beside = f", {len(waiting)} not judged ({', '.join(waiting)})" if waiting else ""
+    judged = len(report.gates) - len(waiting)
     if not failed:
-        return f"PASS: all {len(report.gates)} gates passed; {span}"
-    return f"FAIL: {len(failed)} of {len(report.gates)} gates failed ({', '.join(failed)}); {span}"
+        return f"PASS: all {judged} {'judged ' if waiting else ''}gates passed{beside}; {span}"
+    return f"FAIL: {len(failed)} of {len(report.gates)} gates failed ({', '.join(failed)}){beside}; {span}"
 
 
 def show(report: Report, console: Console) -> None:
@@ -33,10 +43,10 @@ def show(report: Report, console: Console) -> None:
     for gate in report.gates:
         listing.add_row(
             gate.name,
-            "pass" if gate.passed else "FAIL",
+            WORDS[gate.verdict],
             *figures(gate),
             gate.detail,
-            style=None if gate.passed else "red",
+            style="red" if gate.failed else "dim" if gate.passed is None else None,
         )
     console.print(listing, markup=False)
     coverage = table("Trades by scenario", "symbol", ">trades", *(">" + name for name in SCENES), ">slowest tps")
@@ -50,9 +60,7 @@ def show(report: Report, console: Console) -> None:
 
 def figures(gate: Gate) -> tuple[str, str]:
     """Return a gate's value and threshold as text."""
-    bound = {"empty_minutes": "< ", "duplicates": "< ", "latency": "< ", "signals": ">= ", "winsor": ">= "}
-    bound["coverage_session"] = ">= "
-    return _text(gate.value, gate.name), bound.get(gate.name, "") + _text(gate.threshold, gate.name)
+    return _text(gate.value, gate.name), BOUNDS.get(gate.name, "") + _text(gate.threshold, gate.name)
 
 
 def _text(value: Value, gate: str) -> str:
@@ -60,6 +68,6 @@ def _text(value: Value, gate: str) -> str:
         return "none"
     if isinstance(value, dict):
         return "\n".join(f"{name} {'none' if part is None else f'{part:.1f}'}" for name, part in value.items())
-    if gate in {"empty_minutes", "duplicates"}:
+    if gate in {"empty_minutes", "book_minutes", "duplicates"}:
         return f"{value:.2%}"
     return f"{value:,}"

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from ofi_cvd.common.times import HOUR_MS, hour_label
-from ofi_cvd.dataset.reader import Dataset
 from ofi_cvd.errors import UsageError
-from ofi_cvd.quality import queries
 from ofi_cvd.settings import Settings
 
-_MINUTE_MS: Final = 60_000
+PARTIAL_DEPTH: Final = re.compile(r"depth(5|10|20)(@|$)")  # sent at a fixed pace; other sources speak on change
 _BINS_MS: Final = (1_000, 5_000, 15_000, 60_000, 300_000, 900_000, HOUR_MS)
 
 
@@ -37,6 +35,16 @@ class Window:
         return (self.end_ms - self.start_ms) / HOUR_MS
 
     @property
+    def length_ms(self) -> int:
+        """The length of the run in ms."""
+        return self.end_ms - self.start_ms
+
+    def clock_hours(self) -> Iterator[tuple[int, int, int]]:
+        """Yield `(hour_ms, start_ms, end_ms)` of every clock hour that the window touches, and its part of it."""
+        for hour_ms in range(self.start_ms // HOUR_MS * HOUR_MS, self.end_ms, HOUR_MS):
+            yield hour_ms, max(self.start_ms, hour_ms), min(self.end_ms, hour_ms + HOUR_MS)
+
+    @property
     def label(self) -> str:
         """`YYYYMMDD_HH` of the last hour that the window touches; reports are named after it."""
         return hour_label(self.end_ms - 1)
@@ -45,19 +53,19 @@ class Window:
         """Return a bin width that gives a chart at most `points` points, or the widest there is."""
         return next((width for width in _BINS_MS if (self.end_ms - self.start_ms) / width <= points), _BINS_MS[-1])
 
-    def session_hours(self, sessions: str) -> dict[str, float]:
-        """Return how many hours of the window lie in each session of `SESSION_HOURS`.
+    def session_ms(self, sessions: str) -> dict[str, int]:
+        """Return how much of the window lies in each session of `SESSION_HOURS`, in ms.
 
         Example:
-            >>> Window(0, 12 * 3_600_000, ("BTCUSDT",)).session_hours("Tokyo=0-8,London=8-16,NY=16-24")
-            {'Tokyo': 8.0, 'London': 4.0, 'NY': 0.0}
+            >>> Window(0, 12 * 3_600_000, ("BTCUSDT",)).session_ms("Tokyo=0-8,London=8-16,NY=16-24")
+            {'Tokyo': 28800000, 'London': 14400000, 'NY': 0}
         """
-        found: dict[str, float] = {}
+        found: dict[str, int] = {}
         for name, opens, closes in re.findall(r"(\w+)=(\d+)-(\d+)", sessions):
-            found.setdefault(name, 0.0)
-            for hour_ms in range(self.start_ms // HOUR_MS * HOUR_MS, self.end_ms, HOUR_MS):
+            found.setdefault(name, 0)
+            for hour_ms, start_ms, end_ms in self.clock_hours():
                 if int(opens) <= hour_ms // HOUR_MS % 24 < int(closes):
-                    found[name] += (min(self.end_ms, hour_ms + HOUR_MS) - max(self.start_ms, hour_ms)) / HOUR_MS
+                    found[name] += end_ms - start_ms
         return found
 
     def values(self, settings: Settings) -> dict[str, object]:
@@ -69,32 +77,19 @@ class Window:
             "bin_ms": self.bin_ms(),
             "slice_ms": settings.parquet_rotate_sec * 1000,
             "win_secs": settings.win_secs,
+            "source": settings.source,
+            "on_change": int(not PARTIAL_DEPTH.match(settings.source)),
             "warm_up": settings.mad_min_trades,
             "width": settings.winsor_limit / 32,
             "limit": settings.winsor_limit * 1.5,
         }
 
 
-def stored_window(dataset: Dataset, settings: Settings) -> Window | None:
-    """Return the run that the data tell of, with the symbols of the settings; None if there are neither data nor ledger.
+def scaled(figure: int, length_ms: int, full_ms: int) -> int:
+    """Return a row threshold for a part of the time it was set for: never more than as set, never less than 1.
 
-    It is the whole minutes between the recorder's first and last sign of life, or without a ledger the hours of files.
+    Example:
+        >>> scaled(2000, 3_600_000, 72 * 3_600_000), scaled(2000, 100 * 3_600_000, 72 * 3_600_000)
+        (28, 2000)
     """
-    span = dataset.read(lambda connection: queries.load("recorded_span").run(connection, {})).row(0, named=True)
-    if span["first_ms"] is not None:
-        first, last = (
-            -(-span["first_ms"] // _MINUTE_MS) * _MINUTE_MS,
-            (span["last_ms"] + 999) // _MINUTE_MS * _MINUTE_MS,
-        )
-        if first < last:
-            return Window(first, last, settings.symbols)
-    starts = [part.start_ms for part in dataset.parts()]
-    if not starts:
-        return None
-    first, last = min(starts) // HOUR_MS * HOUR_MS, (max(starts) // HOUR_MS + 1) * HOUR_MS
-    return Window(first, last, settings.symbols)
-
-
-def scaled(figure: float, share: float) -> int:
-    """Return a row threshold for `share` of the hours it was set for: never more than as set, never less than 1."""
-    return max(1, math.ceil(figure * min(1.0, share)))
+    return max(1, -(-figure * min(length_ms, full_ms) // full_ms))

@@ -16,6 +16,7 @@ import numpy as np
 from ofi_cvd.errors import InputError
 from ofi_cvd.simulator.arrivals import Excitement, arrivals_per_step, large_shares
 from ofi_cvd.simulator.blocks import Block
+from ofi_cvd.simulator.depth import FullBook
 from ofi_cvd.simulator.field import Field
 from ofi_cvd.simulator.instruments import STEP_MS, STEPS_PER_SECOND, instrument_for
 from ofi_cvd.simulator.price import News, PricePath
@@ -56,6 +57,7 @@ class Engine:
         )
         self.quote_rng, self.network_rng, self._rng = quotes, network, flow
         self.field = Field(self.spec, field)
+        self.full_book = FullBook()
         self._weather = Weather(self.spec, weather, self.now_ms)
         self._price = PricePath(self.spec, self.field, update=4_984_028_000_000 + code)
         self._tape = Tape(self.spec, agg_id=2_000_000_000 + code % 10**8, trade_id=5_100_000_000 + code % 10**9)

@@ -9,6 +9,8 @@ of a symbol is drawn from the same block, hence consistent with the others:
 - `depth5/10/20@100ms`: prefixes of one ladder, with the same update ids.
 - `bookTicker`: the last update of a step has the touch, and an update id not
   above, of the depth frame of that step.
+- `depth@100ms`: every change of a book of `FULL_DEPTH` levels a side, whose best are those of `depth20@100ms`.
+  Snapshots of it show `SNAPSHOT_LIMIT` levels, some hundred milliseconds after the state they are of.
 - Trades print at the touch that `bookTicker` shows at their time, or through it
   while a move is under way.
 """
@@ -22,6 +24,8 @@ import numpy as np
 
 from ofi_cvd.errors import InputError
 from ofi_cvd.simulator.arrivals import MAX_LOTS
+from ofi_cvd.simulator.context import forced_orders, mark_prices
+from ofi_cvd.simulator.depth import snapshot_levels
 from ofi_cvd.simulator.quotes import quote_updates
 from ofi_cvd.simulator.text import Ladder, choose, grid_texts, integer_texts, render, size_table
 
@@ -35,13 +39,22 @@ if TYPE_CHECKING:
 
     Parts = list[bytes | Texts | Ladder]
 
+SNAPSHOT_MS: Final = 900_000
+SNAPSHOT_LIMIT: Final = 1000
+SNAPSHOT_DELAY_MS: Final = 180  # between the state a snapshot is of and the moment its answer is there
+
 
 @dataclass(frozen=True, slots=True)
 class Payloads:
-    """The messages of one stream in a block: when each is pushed (ms) and its text, in parts."""
+    """The messages of one stream in a block: when each is pushed (ms) and its text, in parts or `whole`."""
 
     event_ms: Ints
     parts: Parts
+    whole: list[bytes] | None = None
+
+    def texts(self) -> list[bytes]:
+        """Return the payloads one by one, in the order of `event_ms`."""
+        return self.whole if self.whole is not None else render(self.event_ms.size, [*self.parts, b"\n"]).splitlines()
 
 
 def payloads(stream: str, engine: Engine, block: Block) -> Payloads:
@@ -137,6 +150,41 @@ def _depth(levels: int) -> Callable[[Engine, Block], Payloads]:
     return make
 
 
+def _depth_diffs(engine: Engine, block: Block) -> Payloads:
+    """Return every change of the full book, under the update ids of `depth20@100ms`; the very first is the whole book."""
+    book, symbol = block.book, engine.symbol.encode()
+    bids, asks = engine.full_book.diffs(book, engine.field, engine.spec)
+    ids = (book.event_ms, book.time_ms, book.first_update, book.last_update, book.previous_update)
+    columns = zip(*(column.tolist() for column in ids), bids, asks, strict=True)
+    whole = [
+        b'{"e":"depthUpdate","E":%d,"T":%d,"s":"%b","ps":"%b","st":1,"U":%d,"u":%d,"pu":%d,"b":[%b],"a":[%b]}'
+        % (event_ms, time_ms, symbol, symbol, first, last, previous, bid, ask)
+        for event_ms, time_ms, first, last, previous, bid, ask in columns
+    ]
+    return Payloads(book.event_ms, [], whole)
+
+
+def _snapshots(engine: Engine, block: Block) -> Payloads:
+    """Return the REST books of a recorder that asks every `SNAPSHOT_MS`, pushed when the answer arrives."""
+    book = block.book
+    window = book.event_ms // SNAPSHOT_MS
+    rows = np.flatnonzero(np.append(True, window[1:] != window[:-1])) if window.size else np.zeros(0, dtype=np.int64)
+    whole = []
+    for row in rows.tolist():
+        bids, asks = snapshot_levels(book, row, SNAPSHOT_LIMIT, engine.field, engine.spec)
+        head = (int(book.last_update[row]), int(book.event_ms[row]), int(book.time_ms[row]))
+        whole.append(b'{"lastUpdateId":%d,"E":%d,"T":%d,"bids":[%b],"asks":[%b]}' % (*head, bids, asks))
+    return Payloads(book.event_ms[rows] + SNAPSHOT_DELAY_MS, [], whole)
+
+
+def _context(make: Callable[[Engine, Block], tuple[Ints, list[bytes]]]) -> Callable[[Engine, Block], Payloads]:
+    def payloads_of(engine: Engine, block: Block) -> Payloads:
+        event_ms, whole = make(engine, block)
+        return Payloads(event_ms, [], whole)
+
+    return payloads_of
+
+
 _MAKERS: Final[Mapping[str, Callable[[Engine, Block], Payloads]]] = {
     "aggTrade": _agg_trades,
     "trade": _fills,
@@ -144,15 +192,17 @@ _MAKERS: Final[Mapping[str, Callable[[Engine, Block], Payloads]]] = {
     "depth5@100ms": _depth(5),
     "depth10@100ms": _depth(10),
     "depth20@100ms": _depth(20),
+    "depth@100ms": _depth_diffs,
+    "depthSnapshot": _snapshots,
+    "markPrice@1s": _context(mark_prices),
+    "forceOrder": _context(forced_orders),
 }
 
-STREAMS: Final = tuple(_MAKERS)
-"""The streams the simulated market can speak, by the name after `@`."""
+RECORDED: Final = tuple(_MAKERS)
+"""The streams that a simulated recording can hold, by the name after `@`."""
 
-
-def texts(messages: Payloads) -> list[bytes]:
-    """Return the payloads one by one, in the order of `event_ms`."""
-    return render(messages.event_ms.size, [*messages.parts, b"\n"]).splitlines()
+STREAMS: Final = tuple(stream for stream in _MAKERS if stream != "depthSnapshot")
+"""The streams the simulated market can speak on a socket; a snapshot is asked for over REST."""
 
 
 def _prices(spec: Instrument, ticks: Ints) -> Texts:

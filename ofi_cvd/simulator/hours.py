@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ofi_cvd.simulator.engine import Engine
-from ofi_cvd.simulator.frames import payloads
+from ofi_cvd.simulator.frames import SNAPSHOT_LIMIT, payloads
 from ofi_cvd.simulator.instruments import STEP_MS
 from ofi_cvd.simulator.ledger import CONNECTIONS
 from ofi_cvd.simulator.text import integer_texts, render, render_chunks
-from ofi_cvd.spool.hours import hour_dir, stream_path
+from ofi_cvd.spool.hours import SNAPSHOT_STREAM, hour_dir, stream_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -98,11 +98,17 @@ def _received(recording: Recording, stream: str, messages: Payloads, stop_ms: in
     recv_ns = _receipts(messages.event_ms, recording.last_ns.get(stream, 0), rng)
     cut = int(np.searchsorted(recv_ns, stop_ms * 1_000_000))
     name = f"{recording.engine.symbol.lower()}@{stream}"
-    tail = f',"conn":"{CONNECTIONS[stream]}","stream":"{name}","data":'.encode()
-    parts = [b'{"recv_ns":', integer_texts(recv_ns), tail, *messages.parts, b"}\n"]
-    recording.held[stream] = render(recv_ns.size, parts, first=cut)
+    limit = f',"limit":{SNAPSHOT_LIMIT}' if stream == SNAPSHOT_STREAM else ""
+    tail = f',"conn":"{CONNECTIONS[stream]}","stream":"{name}"{limit},"data":'.encode()
     if recv_ns.size:
         recording.last_ns[stream] = int(recv_ns[-1])
+    if messages.whole is not None:
+        pairs = zip(recv_ns.tolist(), messages.whole, strict=True)
+        lines = [b'{"recv_ns":%d%b%b}\n' % (at, tail, payload) for at, payload in pairs]
+        recording.held[stream] = b"".join(lines[cut:])
+        return iter(lines[:cut]), cut
+    parts = [b'{"recv_ns":', integer_texts(recv_ns), tail, *messages.parts, b"}\n"]
+    recording.held[stream] = render(recv_ns.size, parts, first=cut)
     return render_chunks(cut, parts), cut
 
 

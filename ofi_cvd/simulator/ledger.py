@@ -21,6 +21,10 @@ CONNECTIONS = {
     "depth5@100ms": "p1",
     "depth10@100ms": "p1",
     "depth20@100ms": "p1",
+    "depth@100ms": "p1",
+    "depthSnapshot": "rest",
+    "markPrice@1s": "m1",
+    "forceOrder": "m1",
 }
 """The connection that carries each stream: market and public are separate routes."""
 
@@ -36,7 +40,10 @@ def ledger_text(
     rng = np.random.default_rng([seed, start_ms // HOUR_MS])
     lines = []
     if opens:
-        lines += [_record(start_ms * 1_000_000 + i, "connect", conn=conn) for i, conn in enumerate(sorted(conns))]
+        lines += [
+            _record(start_ms * 1_000_000 + i, "connect", conn=conn)
+            for i, conn in enumerate(sorted(set(conns) - {"rest"}))
+        ]
     for at_ms in range(start_ms + 1_000, stop_ms, CLOCK_EVERY_MS):
         rtt_ms = round(float(12.0 * np.exp(0.3 * rng.standard_normal())), 3)
         offset_ms = round(float(0.8 * rng.standard_normal()), 3)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ofi_cvd.errors import InputError
 from ofi_cvd.simulator.engine import Engine
-from ofi_cvd.simulator.frames import STREAMS, payloads, texts
+from ofi_cvd.simulator.frames import STREAMS, payloads
 from ofi_cvd.simulator.instruments import STEP_MS
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Market:
         for stream in self.streams:
             messages = payloads(stream, self._engine, block)
             times = messages.event_ms.tolist()
-            events.extend(map(MarketEvent, times, [stream] * len(times), texts(messages)))
+            events.extend(map(MarketEvent, times, [stream] * len(times), messages.texts()))
         events.sort(key=_time)  # stable: within a stream the order of ids stays
         due = int(np.searchsorted([event.time_ms for event in events], block.end_ms))
         self._held = events[due:]

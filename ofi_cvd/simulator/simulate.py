@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import InputError
-from ofi_cvd.simulator.frames import STREAMS
+from ofi_cvd.simulator.frames import RECORDED
 from ofi_cvd.simulator.hours import HourReport, Recording, open_recording, write_hour, write_whole
 from ofi_cvd.simulator.instruments import STEP_MS
 from ofi_cvd.simulator.ledger import CONNECTIONS, ledger_text
@@ -95,8 +95,8 @@ def _plan(out: Path, hours: float, symbols: Sequence[str], streams: Sequence[str
             f"{len(symbols)} symbols, {len(streams)} streams"
         )
     for stream in streams:
-        if stream not in STREAMS:
-            raise InputError(f"expected a stream among {', '.join(STREAMS)}, found {stream!r}")
+        if stream not in RECORDED:
+            raise InputError(f"expected a stream among {', '.join(RECORDED)}, found {stream!r}")
     for symbol in symbols:
         if not is_symbol(symbol):
             raise InputError(f"expected symbols in upper case such as BTCUSDT, found {symbol!r}")

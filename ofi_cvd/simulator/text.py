@@ -44,7 +44,7 @@ def integer_texts(values: Ints) -> Texts:
 
 def decimal_texts(values: Ints, decimals: int) -> Texts:
     """Return the text of `values` counted in units of the last of `decimals` places."""
-    if not decimals:
+    if not decimals or not values.size:
         return integer_texts(values)
     unit = 10**decimals
     whole = values // unit

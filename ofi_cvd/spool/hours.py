@@ -17,8 +17,10 @@ LEDGER_NAME = "_ledger.ndjson"
 PLAIN_SUFFIX = ".ndjson"
 SEALED_SUFFIX = ".ndjson.zst"
 
-# What may become a file name: the streams that are recorded, and those only an import brings (diff depth, snapshots).
-_STREAM = re.compile(rf"(?:{STREAM_PATTERN.pattern})|depth(?:@(?:0|100|250|500)ms)?|{SNAPSHOT_STREAM}")
+# What may become a file name: the streams that are recorded, diffs and snapshots of the full book, and context.
+_STREAM = re.compile(
+    rf"(?:{STREAM_PATTERN.pattern})|depth(?:@(?:0|100|250|500)ms)?|{SNAPSHOT_STREAM}|forceOrder|markPrice@1s"
+)
 _DEVICE = re.compile(r"CON|PRN|AUX|NUL|(?:COM|LPT)\d")  # Windows opens a device whatever the suffix
 _FILE = re.compile(r"([A-Z0-9_]+)\.([A-Za-z0-9@]+)(\.repair)?\.ndjson(\.zst)?")
 _LAST_HOUR_MS = (2**63 - 1) // HOUR_NS * HOUR_MS  # recv_ns is an Int64

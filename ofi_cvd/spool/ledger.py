@@ -14,7 +14,7 @@ from ofi_cvd.spool.hours import hour_of_ns, ledger_path, list_hours
 EVENTS = frozenset(
     {
         "connect", "disconnect", "rotate", "silent", "gap", "repaired", "unrepairable", "drop", "clock", "torn",
-        "seal", "shutdown",
+        "seal", "shutdown", "imported", "absent", "reconcile",
     }
 )  # fmt: skip
 RESERVED = frozenset({"recv_ns", "event", "symbol", "stream", "conn"})

@@ -30,7 +30,7 @@ def rows(draw: st.DrawFn) -> Rows:
     return list(zip(times, values, strict=True))
 
 
-def measured(given_rows: Rows, rule: ZRule = RULE) -> pl.DataFrame:
+def with_scores(given_rows: Rows, rule: ZRule = RULE) -> pl.DataFrame:
     frame = pl.LazyFrame(given_rows, schema={"ts_ms": pl.Int64, "x": pl.Int128}, orient="row")
     first = pl.lit(given_rows[0][0] if given_rows else 0, dtype=pl.Int64)
     return (
@@ -49,7 +49,7 @@ def measured(given_rows: Rows, rule: ZRule = RULE) -> pl.DataFrame:
 @settings(max_examples=150, deadline=None)
 def test_scale_and_z_are_those_of_the_trailing_values(given_rows: Rows) -> None:
     """The current moment is excluded with all its ties; nulls are not rows; a constant window is exactly 0."""
-    found = measured(given_rows).to_dicts()
+    found = with_scores(given_rows).to_dicts()
     first_ms = given_rows[0][0] if given_rows else 0
     for row, (now, value) in zip(found, given_rows, strict=True):
         past = [x for at, x in given_rows if now - W <= at < now and x is not None]
@@ -79,19 +79,19 @@ def test_scale_and_z_are_those_of_the_trailing_values(given_rows: Rows) -> None:
 def test_a_constant_window_is_exactly_zero(value: int, count: int, before: list[int]) -> None:
     """Also behind noise: nothing of what has left the window remains."""
     noise: Rows = [(i * 10, x) for i, x in enumerate(before)]
-    last = measured([*noise, *((10_000 + i * 100, value) for i in range(count))]).row(-1, named=True)
+    last = with_scores([*noise, *((10_000 + i * 100, value) for i in range(count))]).row(-1, named=True)
     assert last["scale"] == 0.0
     assert last["z"] is None
 
 
 def test_age_and_rows_of_the_warm_up() -> None:
     """Known from the third row that lies before, and from half a second on."""
-    found = measured([(at, at % 7) for at in (0, 100, 200, 300, 499, 500, 2_000)])
+    found = with_scores([(at, at % 7) for at in (0, 100, 200, 300, 499, 500, 2_000)])
     assert found["scale"].is_null().to_list() == [True, True, True, True, True, False, True]
 
 
 def test_the_window_holds_its_beginning_and_not_its_end() -> None:
     """`[t - W, t)`."""
-    found = measured([(0, 1), (0, 2), (0, 4), (1_000, 9), (1_000, 9), (1_001, 9)])
+    found = with_scores([(0, 1), (0, 2), (0, 4), (1_000, 9), (1_000, 9), (1_001, 9)])
     assert found["x_rows"].to_list() == [0, 0, 0, 3, 3, 2]
     assert found["x_sum"].to_list() == [0, 0, 0, 7, 7, 18]

@@ -13,9 +13,8 @@ from typer.testing import CliRunner
 from ofi_cvd.cli import app
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.harvest.ending import show_summary
-from ofi_cvd.harvest.figures import dataset_figures
 from ofi_cvd.harvest.messages import Judged, Message, Task
-from ofi_cvd.harvest.reporter import report
+from ofi_cvd.harvest.reporter import coverage_before, report
 from ofi_cvd.harvest.run import Run
 from ofi_cvd.publish.parts import current_parts
 from ofi_cvd.publish.run import build
@@ -71,15 +70,14 @@ def loaded(path: str | Path) -> dict:
 
 def test_a_check_writes_nothing(settings: Settings, run: Run) -> None:
     judged = told(settings, run, Task("check", run.start_ms + 600_000))
-    assert (judged.paths, len(judged.passed)) == ((), 9)
-    assert judged.passed["trade_ids"]
+    assert (judged.paths, len(judged.verdicts)) == ((), 10)
+    assert judged.verdicts["trade_ids"] == "pass"
     assert not settings.artifacts_dir.exists()
 
 
 def test_hours_then_the_run(settings: Settings, run: Run) -> None:
-    """The hour's report speaks of the hour; the verdict that comes with it, of the run so far; the final one, of all."""
+    """The hour's report speaks of the hour, its coverage of the run so far; the final one speaks of all."""
     hour_ms = run.start_ms // HOUR_MS * HOUR_MS
-    before = dataset_figures(run, settings, run.end_ms)
     hour = told(settings, run, Task("hour", hour_ms + HOUR_MS, hour_ms))
     assert [Path(path).suffix for path in hour.paths] == [".json", ".json", ".html"]
     quality, manifest = loaded(hour.paths[0]), loaded(hour.paths[1])
@@ -88,17 +86,26 @@ def test_hours_then_the_run(settings: Settings, run: Run) -> None:
     jsonschema.validate(manifest, schema("slices_manifest"))
 
     reported = run.with_report(hour_ms)
-    after = dataset_figures(reported, settings, run.end_ms)
-    assert before is not None
-    assert after is not None
-    assert before == after  # counted again, and from the manifest of the hour
+    from_manifest = coverage_before(settings, run, hour_ms + HOUR_MS)
+    Path(hour.paths[1]).rename(settings.artifacts_dir / "elsewhere")
+    assert coverage_before(settings, run, hour_ms + HOUR_MS) == from_manifest  # counted again from the rows
+    (settings.artifacts_dir / "elsewhere").rename(hour.paths[1])
+    assert coverage_before(settings, run, hour_ms) is None
+    second = told(settings, reported, Task("hour", run.end_ms, hour_ms + HOUR_MS))
+    cumulative = loaded(second.paths[0])
+    assert cumulative["coverage_window"] == {"start_ms": run.start_ms, "end_ms": run.end_ms}
+    assert hour.verdicts["coverage_scene"] == "not_yet"  # forty minutes
 
     final = told(settings, reported, Task("final", run.end_ms))
     summary = loaded(final.paths[-1])
     jsonschema.validate(summary, schema("run_summary"))
     assert summary["reports"][:3] == [Path(path).relative_to(settings.artifacts_dir).as_posix() for path in hour.paths]
     assert len(summary["reports"]) == 9  # each hour and the run, three files each
-    assert summary["scene_coverage_miss"] == after.scene_coverage_miss
+    assert summary["scene_coverage_miss"] == final.scene_coverage_miss == second.scene_coverage_miss
+    for name in ("coverage_scene", "coverage_session"):
+        gates = [next(gate for gate in one["gates"] if gate["name"] == name) for one in (cumulative, summary)]
+        assert gates[0] == gates[1]  # summed over the hours, and counted in one go
+        assert gates[0]["verdict"] != "not_yet"
     hours = [manifest["symbols"][SYMBOL]["rows"], loaded(final.paths[1])["symbols"][SYMBOL]["rows"]]
     rows = summary["symbols"][SYMBOL]["rows"]
     assert rows == {kind: sum(one[kind] for one in hours) for kind in rows}

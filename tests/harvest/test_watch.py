@@ -11,11 +11,12 @@ import pytest
 from rich.console import Console
 
 from ofi_cvd.collect.stats import RecorderStats
-from ofi_cvd.harvest.logbook import Logbook, log_path
+from ofi_cvd.harvest.logbook import Logbook
 from ofi_cvd.harvest.messages import Built, Counted, Dataset, Judged
 from ofi_cvd.harvest.panel import panel
 from ofi_cvd.harvest.run import Run
 from ofi_cvd.harvest.watch import Watch
+from ofi_cvd.quality.files import log_path
 from ofi_cvd.settings import Settings
 
 START_MS = 1_767_614_400_000
@@ -74,10 +75,10 @@ def test_everything_is_built_only_if_nothing_failed(watch: Watch) -> None:
 
 def test_alerts_come_from_what_was_told(watch: Watch) -> None:
     watch.counted(counted())
-    watch.dataset(Dataset({}, 0, {}))
+    watch.dataset(Dataset({}, {}))
     assert watch.tick(START_MS, 0.0) == []
     watch.counted(counted(silence_s=16.0))
-    watch.dataset(Dataset({}, 3, {}))
+    watch.judged(Judged("hour", 0, {"coverage_scene": "fail"}, "insufficient_coverage", 3))
     began = {alert.rule.name for alert in watch.tick(START_MS, 5.0)}
     assert began == {"OfiStreamSilent", "OfiCoverageMissing"}
     watch.counted(counted())
@@ -90,8 +91,8 @@ def test_the_panel_shows_what_is_known(watch: Watch) -> None:
     console.print(panel(watch, [], START_MS))
     watch.counted(counted())
     watch.built(Built({"BTCUSDT": START_MS + 60_000}, 1.5, 0))
-    watch.dataset(Dataset({}, 1, {"BTCUSDT": "A_H", "ETHUSDT": None}))
-    watch.judged(Judged("check", 0, {"latency": True, "signals": False}, "failed_gates"))
+    watch.dataset(Dataset({}, {"BTCUSDT": "A_H", "ETHUSDT": None}))
+    watch.judged(Judged("check", 0, {"latency": "pass", "signals": "fail", "winsor": "not_yet"}, "failed_gates", 1))
     watch.tick(START_MS + 1_800_000, 0.0)
     console.print(panel(watch, ["a warning"], START_MS + 1_800_000))
     first, _, second = shown.getvalue().partition("gates so far: not judged yet")
@@ -99,13 +100,13 @@ def test_the_panel_shows_what_is_known(watch: Watch) -> None:
     assert "50.0%  connections 2  reconnects 1  behind 1800 s" in second
     row = next(line.split() for line in second.splitlines() if "BTCUSDT" in line)
     assert row == ["BTCUSDT", "12.5", "0.0", "49", "98", "01-05", "12:01:00", "A_H", "1", "2", "0", "0"]
-    assert "gates so far (failed_gates): latency SIGNALS" in second
+    assert "gates so far (failed_gates): latency SIGNALS winsor" in second
     assert "ALERT OfiCoverageMissing" in second
     assert "a warning" in second
 
 
 def test_the_log_is_appended_to_and_keeps_the_last_warnings(watch: Watch, tmp_path: Path) -> None:
-    path = log_path(tmp_path, watch.run)
+    path = log_path(tmp_path, watch.run.stamp)
     assert path == tmp_path / "run_logs" / "harvest_20260105_1200.log"
     for _ in range(2):
         book = Logbook(path, None)

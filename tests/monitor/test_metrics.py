@@ -37,7 +37,8 @@ def fed() -> Metrics:
     metrics = Metrics()
     RecorderFeed(metrics, silence_secs=15.0).update(recorder(), {("BTCUSDT", "aggTrade"): 40.0})
     build_figures(metrics, lag_s=61.0, flush_s=0.4, write_errors=1)
-    dataset_figures(metrics, {"BTCUSDT": {"scale_median": 0.8, "floor_hit_rate": 0.2}}, 3)
+    dataset_figures(metrics, {"BTCUSDT": {"scale_median": 0.8, "floor_hit_rate": 0.2}})
+    metrics.set("scene_coverage_miss", 3)
     return metrics
 
 

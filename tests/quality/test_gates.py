@@ -13,17 +13,20 @@ import pytest
 
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.publish.parts import folder_of, part_name
-from ofi_cvd.quality.gates import Gate
 from ofi_cvd.quality.report import Report, encode, judge_window, schema
-from ofi_cvd.quality.window import Window
+from ofi_cvd.quality.verdicts import Gate
+from ofi_cvd.quality.window import Window, scaled
+from ofi_cvd.schemas import Kind
 from ofi_cvd.settings import Settings
 from ofi_cvd.spool.layout import ledger_path, stream_path
 from tests.quality.synthetic import START_MS, Fault, Market, Tables, edit, hole, publish, twice, with_fault
 
 MARKET = Market(hours=1, tps=2)
+JUDGED = Market(hours=1.25, tps=2)  # with WARM the coverage of more than an hour can be judged
+WARM = {"win_secs": 300, "vol_min_secs": 0}
 GATES = (
-    "empty_minutes", "slices_complete", "duplicates", "trade_ids", "latency", "signals", "winsor", "coverage_scene",
-    "coverage_session",
+    "empty_minutes", "book_minutes", "slices_complete", "duplicates", "trade_ids", "latency", "signals", "winsor",
+    "coverage_scene", "coverage_session",
 )  # fmt: skip
 
 
@@ -42,7 +45,7 @@ def judge(root: Path, market: Market = MARKET, window: Window | None = None, **m
 
 def failed(report: Report) -> dict[str, Gate]:
     assert tuple(gate.name for gate in report.gates) == GATES
-    return {gate.name: gate for gate in report.gates if not gate.passed}
+    return {gate.name: gate for gate in report.gates if gate.failed}
 
 
 def test_a_sound_dataset_passes_every_gate(tmp_path: Path) -> None:
@@ -56,7 +59,7 @@ def test_a_sound_dataset_passes_every_gate(tmp_path: Path) -> None:
     assert (facts["minutes"], facts["empty_minutes"], facts["trade_ids_missing"], facts["events"]) == (60, 0, 0, 20)
     assert facts["latency_ms"]["offset"] == 5.0
     assert facts["latency_ms"]["p50_corrected"] == pytest.approx(facts["latency_ms"]["p50"] + 5)
-    assert facts["duplicates_received"] is None
+    assert facts["duplicates_received"] == {"in_spool": None, "dropped": 0}
     assert facts["slowest_window"]["slowest_tps"] == 2.0
     manifest = report.manifest()
     assert manifest["hour"] == "20251016_00"
@@ -68,6 +71,16 @@ def test_a_sound_dataset_passes_every_gate(tmp_path: Path) -> None:
 def _late(column: str, value: object, *, after: int = 100) -> pl.Expr:
     """Return `column` overwritten from row `after` on."""
     return pl.when(pl.int_range(pl.len()) >= after).then(pl.lit(value)).otherwise(pl.col(column)).alias(column)
+
+
+def _no_rows(kind: Kind) -> Fault:
+    return lambda found: {**found, kind: found[kind].clear()}
+
+
+def _without(kind: Kind, from_s: int, to_s: int) -> Fault:
+    """Lose a table's rows between two seconds."""
+    lost = pl.col("ts_ms").is_between(START_MS + from_s * 1000, START_MS + to_s * 1000, closed="left")
+    return lambda found: {**found, kind: found[kind].filter(~lost)}
 
 
 def _no_quiet_low(found: Tables) -> Tables:
@@ -91,10 +104,8 @@ def _no_quiet_low(found: Tables) -> Tables:
         pytest.param(edit("prices", _late("latency_ms", 500.0)), {"latency"}, "p50 505.0 ms", id="slow"),
         pytest.param(edit("prices", _late("latency_ms", math.nan)), {"latency", "winsor"}, "p50 nan", id="NaN latency"),
         pytest.param(edit("prices", pl.lit(None, pl.Float64).alias("latency_ms")), {"latency"}, "BTCUSDT none", id="no latency"),
-        pytest.param(_no_quiet_low, {"coverage_scene"}, "BTCUSDT lacks Q_L", id="a scenario is absent"),
-        pytest.param(
-            edit("prices", pl.lit(None, pl.String).alias("session")), {"coverage_session"}, "BTCUSDT Tokyo 0", id="no sessions"
-        ),
+        pytest.param(_no_rows("ofi"), {"book_minutes", "slices_complete"}, "BTCUSDT no book at all", id="no book"),
+        pytest.param(_without("ofi", 1200, 1320), {"book_minutes"}, "BTCUSDT 2 of 60", id="two minutes without a book"),
     ],
 )  # fmt: skip
 def test_a_fault_is_caught_by_its_own_gate(tmp_path: Path, fault: Fault, gates: set[str], says: str) -> None:
@@ -104,6 +115,27 @@ def test_a_fault_is_caught_by_its_own_gate(tmp_path: Path, fault: Fault, gates: 
     found = failed(judge(tmp_path, market))
     assert set(found) == gates
     assert says in " ".join(gate.detail for gate in found.values())
+
+
+@pytest.mark.parametrize(
+    ("fault", "gates", "says"),
+    [
+        pytest.param(_no_quiet_low, {"coverage_scene"}, "BTCUSDT lacks Q_L", id="a scenario is absent"),
+        pytest.param(
+            edit("prices", pl.lit(None, pl.String).alias("session")), {"coverage_session"}, "BTCUSDT Tokyo 0", id="no sessions"
+        ),
+    ],
+)  # fmt: skip
+def test_coverage_is_judged_an_hour_after_warm_up(tmp_path: Path, fault: Fault, gates: set[str], says: str) -> None:
+    """What the first hour cannot show yet fails its gate once there is an hour to judge."""
+    market = with_fault(JUDGED, fault)
+    publish(tmp_path, market)
+    first = judge(tmp_path, market)
+    assert (failed(first), first.run_tag, first.scene_coverage_miss) == ({}, "ok", 0)
+    report = judge(tmp_path, market, **WARM)
+    assert set(failed(report)) == gates
+    assert says in " ".join(gate.detail for gate in failed(report).values())
+    assert (report.run_tag, report.scene_coverage_miss > 0) == ("insufficient_coverage", True)
 
 
 def test_duplicates_below_the_limit_pass(tmp_path: Path) -> None:
@@ -169,10 +201,9 @@ def test_signals_scale_with_hours_and_symbols(tmp_path: Path, per_hour: int, pas
 def test_thresholds_are_never_above_the_specification() -> None:
     """A run of ten days needs no more than 2000 trades in a scenario."""
     days = Window(START_MS, START_MS + 240 * HOUR_MS, ("BTCUSDT",))
-    assert days.session_hours("Tokyo=0-8,London=8-16,NY=16-24") == {"Tokyo": 80.0, "London": 80.0, "NY": 80.0}
-    from ofi_cvd.quality.window import scaled  # noqa: PLC0415
-
-    assert (scaled(2000, 240 / 72), scaled(2000, 1.0), scaled(2000, 1 / 72), scaled(2000, 1e-9)) == (2000, 2000, 28, 1)
+    assert days.session_ms("Tokyo=0-8,London=8-16,NY=16-24") == dict.fromkeys(("Tokyo", "London", "NY"), 80 * HOUR_MS)
+    full = 72 * HOUR_MS
+    assert [scaled(2000, ms, full) for ms in (240 * HOUR_MS, full, HOUR_MS, 1)] == [2000, 2000, 28, 1]
 
 
 def test_a_missing_slice_is_caught(tmp_path: Path) -> None:
@@ -192,7 +223,7 @@ def test_a_lost_file_is_caught(tmp_path: Path) -> None:
     data = publish(tmp_path, replace(MARKET, slice_secs=300))
     (folder_of(data, "BTCUSDT", "ofi", START_MS) / part_name(START_MS + 600_000)).unlink()
     found = failed(judge(tmp_path))
-    assert set(found) == {"slices_complete"}
+    assert set(found) == {"slices_complete", "book_minutes"}
     assert "BTCUSDT ofi 2025-10-16T00:10:00Z 0 rows stored of 3000 published" in found["slices_complete"].detail
 
 
@@ -213,11 +244,11 @@ def test_without_a_checkpoint_the_files_are_judged(tmp_path: Path) -> None:
     data = publish(tmp_path, replace(MARKET, slice_secs=300), checkpoint=False)
     report = judge(tmp_path)
     assert failed(report) == {}
-    assert "judged by the files alone" in report.gates[1].detail
+    assert "judged by the files alone" in report.gates[2].detail
     folder = folder_of(data, "BTCUSDT", "ofi", START_MS)
     (folder / part_name(START_MS + 600_000)).replace(folder / part_name(START_MS + 3_300_000))
     found = failed(judge(tmp_path))
-    assert set(found) == {"slices_complete"}
+    assert set(found) == {"slices_complete", "book_minutes"}
     assert "BTCUSDT ofi outside every slice 3000 rows stored of 0 published" in found["slices_complete"].detail
 
 
@@ -230,20 +261,21 @@ def test_ids_that_were_received_and_not_admitted_are_not_missing(tmp_path: Path)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"torn', "utf-8")
     report = judge(tmp_path, market)
     assert failed(report)["trade_ids"].value == 2
-    assert report.document()["symbols"]["BTCUSDT"]["duplicates_received"] == 1
+    assert report.document()["symbols"]["BTCUSDT"]["duplicates_received"]["in_spool"] == 1
     with path.open("a", encoding="utf-8", newline="\n") as file:
         file.write("\n" + "".join(json.dumps(lines[0] | {"data": {"a": 1000 + i}}) + "\n" for i in (3000, 3001)))
     report = judge(tmp_path, market)
     assert failed(report) == {}
-    assert "2 were received and not admitted" in report.gates[3].detail
+    assert "2 were received and not admitted" in report.gates[4].detail
 
 
 def test_an_empty_window_passes_nothing(tmp_path: Path) -> None:
     """No data is no pass, for any gate."""
     report = judge(tmp_path)
     assert set(failed(report)) == set(GATES)
-    assert report.run_tag == "failed_gates"
+    assert report.run_tag == "insufficient_coverage+failed_gates"
     assert report.notes()[0] == "The window has no rows at all."
+    assert report.scene_coverage_miss == 2 * 4 + 2 * 1
 
 
 def test_an_absent_symbol_fails_by_name(tmp_path: Path) -> None:
@@ -270,13 +302,13 @@ def test_a_symbol_that_is_never_quiet_names_the_setting(tmp_path: Path) -> None:
         pl.lit("Active").alias("regime"),
         (pl.lit("A_") + pl.col("vol_bucket").str.head(1)).alias("scenario_2x2"),
     ]
-    market = with_fault(MARKET, edit("prices", *active))
+    market = with_fault(JUDGED, edit("prices", *active))
     publish(tmp_path, market)
-    report = judge(tmp_path, market)
+    report = judge(tmp_path, market, **WARM)
     assert set(failed(report)) == {"coverage_scene"}
-    assert report.run_tag == "insufficient_coverage"
     assert report.scene_coverage_miss == 2
-    assert "2.00 trades/s; set ACTIVE_TPS above that, such as BTCUSDT=q0.5" in failed(report)["coverage_scene"].detail
+    detail = failed(report)["coverage_scene"].detail
+    assert "2.00 trades/s, above the ACTIVE_TPS of now (2.0); ACTIVE_TPS=BTCUSDT=q0.5 takes the median" in detail
 
 
 def test_book_breaks_are_counted_from_the_ledger(tmp_path: Path) -> None:
@@ -292,7 +324,8 @@ def test_book_breaks_are_counted_from_the_ledger(tmp_path: Path) -> None:
 
 def test_session_labels_that_are_switched_off_fail_their_gate(tmp_path: Path) -> None:
     """Coverage of sessions is not known then."""
-    publish(tmp_path, MARKET)
-    report = judge(tmp_path, write_session_labels=False)
+    off = edit("prices", pl.lit(None, pl.String).alias("session"))
+    publish(tmp_path, with_fault(with_fault(JUDGED, off), off, "ETHUSDT"))
+    report = judge(tmp_path, JUDGED, write_session_labels=False, **WARM)
     assert set(failed(report)) == {"coverage_session"}
-    assert report.run_tag == "insufficient_coverage"
+    assert (report.run_tag, report.scene_coverage_miss) == ("insufficient_coverage", 2)

@@ -80,7 +80,7 @@ def test_every_chart_draws_without_network(browser: Browser, report: Report, tmp
     assert min(marks.values()) > 0, marks
     assert (messages, requests) == ([], [])
     assert next(line for line in text.splitlines() if ":" in line).startswith(
-        "FAIL: 2 of 9 gates failed (empty_minutes, trade_ids)"
+        "FAIL: 2 of 10 gates failed (empty_minutes, trade_ids)"
     )
 
 
@@ -89,7 +89,7 @@ def test_a_page_about_nothing_says_so(browser: Browser, tmp_path: Path) -> None:
     path = write_page(report_of(tmp_path, MARKET), tmp_path)
     marks, messages, requests, text = look(browser, path)
     assert (marks, messages, requests) == ({}, [], [])
-    assert "FAIL: 9 of 9 gates failed" in text
+    assert "FAIL: 10 of 10 gates failed" in text
     assert "The window has no rows at all." in text
     assert text.count("No rows in the window.") == 7
 

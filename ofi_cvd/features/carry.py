@@ -1,4 +1,4 @@
-"""What an hour hands to the next (SPEC 10): marks (single values) and tails (frames), and their file.
+"""What an hour hands to the next: scalars and trailing rows, and their file.
 
 Everything here can be recomputed from the spool. Two states are the same state when their files have the same bytes.
 """
@@ -13,7 +13,7 @@ from typing import Final
 
 import polars as pl
 
-MARK_TYPES: Final[dict[str, pl.DataType]] = {
+SCALAR_TYPES: Final[dict[str, pl.DataType]] = {
     "first_trade_ms": pl.Int64(),
     "last_seen_id": pl.Int64(),
     "pending_missing": pl.Int64(),
@@ -33,7 +33,7 @@ MARK_TYPES: Final[dict[str, pl.DataType]] = {
     "first_score_ms": pl.Int64(),
 }
 
-TAILS: Final[dict[str, pl.Schema]] = {
+TRAILING_ROWS: Final[dict[str, pl.Schema]] = {
     "trades": pl.Schema(
         {
             "ts_ms": pl.Int64,
@@ -81,12 +81,12 @@ TAILS: Final[dict[str, pl.Schema]] = {
             "gaps_so_far": pl.Int64,
         }
     ),
-    "fired": pl.Schema({"event_type": pl.String, "ts_ms": pl.Int64}),
+    "emitted": pl.Schema({"event_type": pl.String, "ts_ms": pl.Int64}),
 }
 
 
 @dataclass(frozen=True)
-class Marks:
+class Scalars:
     """Single values an hour opens with; None where nothing has been seen yet."""
 
     first_trade_ms: int | None = None
@@ -109,43 +109,43 @@ class Marks:
 
 
 @dataclass(frozen=True)
-class Opening:
+class CarryState:
     """The state an hour of one symbol opens with; without arguments, that of a symbol never seen."""
 
-    marks: Marks = field(default_factory=Marks)
-    tails: Mapping[str, pl.DataFrame] = field(
-        default_factory=lambda: {name: pl.DataFrame(schema=schema) for name, schema in TAILS.items()}
+    scalars: Scalars = field(default_factory=Scalars)
+    trailing_rows: Mapping[str, pl.DataFrame] = field(
+        default_factory=lambda: {name: pl.DataFrame(schema=schema) for name, schema in TRAILING_ROWS.items()}
     )
 
-    def tail(self, name: str) -> pl.LazyFrame:
-        """Return one of the tails, to be put in front of the hour's own rows."""
-        return self.tails[name].lazy()
+    def rows(self, name: str) -> pl.LazyFrame:
+        """Return trailing rows, to be put in front of the hour's own rows."""
+        return self.trailing_rows[name].lazy()
 
     def to_bytes(self) -> bytes:
-        """Return the state as one Parquet file: one row, a column a mark, a list column a tail."""
-        marks = pl.DataFrame(
-            {item.name: [getattr(self.marks, item.name)] for item in fields(self.marks)}, schema=MARK_TYPES
+        """Return the state as one Parquet file: one row, a column a scalar, a list column for each of the trailing rows."""
+        scalars = pl.DataFrame(
+            {item.name: [getattr(self.scalars, item.name)] for item in fields(self.scalars)}, schema=SCALAR_TYPES
         )
-        tails = [
-            frame.select(pl.struct(pl.all()).implode().alias(f"tail_{name}")) if frame.width else pl.DataFrame()
-            for name, frame in self.tails.items()
+        rows = [
+            frame.select(pl.struct(pl.all()).implode().alias(f"rows_{name}")) if frame.width else pl.DataFrame()
+            for name, frame in self.trailing_rows.items()
         ]
-        row = pl.concat([marks, *(tail for tail in tails if tail.width)], how="horizontal")
+        row = pl.concat([scalars, *(frame for frame in rows if frame.width)], how="horizontal")
         out = io.BytesIO()
         row.write_parquet(out, compression="zstd", compression_level=1, statistics=False)
         return out.getvalue()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Opening:
+    def from_bytes(cls, data: bytes) -> CarryState:
         """Return the state that `to_bytes` wrote."""
         row = pl.read_parquet(io.BytesIO(data))
-        marks = row.select(pl.col(name).cast(dtype) for name, dtype in MARK_TYPES.items()).row(0, named=True)
-        tails: dict[str, pl.DataFrame] = {}
-        for name, schema in TAILS.items():
-            column = f"tail_{name}"
+        scalars = row.select(pl.col(name).cast(dtype) for name, dtype in SCALAR_TYPES.items()).row(0, named=True)
+        rows: dict[str, pl.DataFrame] = {}
+        for name, schema in TRAILING_ROWS.items():
+            column = f"rows_{name}"
             frame = row.select(pl.col(column).explode().struct.unnest()) if column in row.columns else pl.DataFrame()
-            tails[name] = frame.cast(schema) if schema else frame
-        return cls(Marks(**marks), tails)
+            rows[name] = frame.cast(schema) if schema else frame
+        return cls(Scalars(**scalars), rows)
 
 
 def digest(data: bytes) -> str:

@@ -1,0 +1,48 @@
+"""Which streams a spool has, recorded or imported, and the settings that a build of them needs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from ofi_cvd.settings import Settings
+from ofi_cvd.spool.hours import list_files
+from ofi_cvd.spool.ledger import read_ledger
+from ofi_cvd.spool.segments import inputs_in_force, list_segments
+
+TRADE_STREAMS = ("aggTrade", "trade")
+_NOT_BOOKS = frozenset({*TRADE_STREAMS, "depthSnapshot", "forceOrder", "markPrice@1s"})
+
+
+def streams_of_spool(root: Path, symbols: Collection[str] | None = None) -> dict[str, set[str]]:
+    """Return the streams that the spool has something of, by symbol."""
+    found: dict[str, set[str]] = {}
+    for file in list_files(root, symbols=symbols):
+        found.setdefault(file.symbol, set()).add(file.stream)
+    for segment in list_segments(root, inputs_in_force(read_ledger(root)), symbols=symbols):
+        found.setdefault(segment.symbol, set()).add(segment.stream)
+    return found
+
+
+def matching_settings(streams: dict[str, set[str]], settings: Settings) -> dict[str, str]:
+    """Return the settings, by name, that must change so that a build finds the streams that are there.
+
+    The streams asked for stay where the spool has them; else the first of its trade streams and its best book source are
+    taken, or BOOK_SOURCE=none where there are no books.
+    """
+    there = set[str]().union(*streams.values())
+    pairs = {}
+    if settings.trade_stream not in there:
+        other = next((one for one in TRADE_STREAMS if one in there), None)
+        if other:
+            pairs["TRADE_STREAM"] = other
+    if settings.source not in there and settings.source != "none":
+        books = sorted(there - _NOT_BOOKS, key=_usefulness)
+        pairs["BOOK_SOURCE"] = books[0] if books else "none"
+    return pairs
+
+
+def _usefulness(stream: str) -> tuple[int, str]:
+    """Sort partial depth before best quotes before diffs, and within each the deepest first."""
+    order = ("depth20", "depth10", "depth5", "tardisBook25", "tardisBook5", "bookTicker", "tardisTicker", "tardisL2")
+    return next((at for at, name in enumerate(order) if stream.startswith(name)), len(order)), stream
