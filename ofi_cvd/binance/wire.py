@@ -17,6 +17,8 @@ Route: TypeAlias = Literal["market", "public"]
 Level: TypeAlias = tuple[str, str]
 
 DIFF_DEPTH = re.compile(r"depth(@(0|100|250|500)ms)?")
+CONTEXT_STREAMS: Final = ("forceOrder", "markPrice@1s")
+"""Streams that say what surrounds the market: liquidations, a sample of them, and the mark price."""
 TRADE_ID_PATHS: Final = {"aggTrade": "$.data.a", "trade": "$.data.t"}
 """Where a spool line of a trade stream has its id, as a JSON path."""
 SNAPSHOT_ID_KEY: Final = "lastUpdateId"
@@ -35,7 +37,7 @@ def parse_stream(name: str) -> tuple[str, str] | None:
     symbol = lower.upper()
     if not at or not name.isascii() or lower != lower.lower() or not SYMBOL_PATTERN.fullmatch(symbol):
         return None
-    known = STREAM_PATTERN.fullmatch(stream) or DIFF_DEPTH.fullmatch(stream)
+    known = STREAM_PATTERN.fullmatch(stream) or DIFF_DEPTH.fullmatch(stream) or stream in CONTEXT_STREAMS
     return (symbol, stream) if known else None
 
 
@@ -46,7 +48,7 @@ def route(stream: str, market: Market) -> Route | None:
     """
     if market == "spot":
         return None
-    return "market" if stream == "aggTrade" else "public"
+    return "market" if stream == "aggTrade" or stream in CONTEXT_STREAMS else "public"
 
 
 def depth_levels(stream: str) -> int | None:

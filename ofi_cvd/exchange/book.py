@@ -1,9 +1,9 @@
 """Order books as the exchange shows them: REST snapshots, diff streams and slower partial books, all from pushed states.
 
-The source pushes whole top-of-book states (`depth20@100ms` and shallower).
-The exchange's book *is* the deepest of these: a level outside it does not
-exist.  A diff is the difference of two states, so snapshot plus diffs is
-always the next state, and both count in the state's update ids.
+A source that has the full book pushes every change of it (`depth@100ms` or `depth@0ms`) behind one whole book
+(`depthSnapshot`, which is not sent to anyone). Of another source, which pushes whole top-of-book states
+(`depth20@100ms` and shallower), the deepest of these *is* the book: a level outside it does not exist, and a diff is
+the difference of two states. Either way snapshot plus diffs is always the next state, in the same update ids.
 """
 
 from __future__ import annotations
@@ -11,14 +11,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
+from ofi_cvd.exchange.bookstate import (
+    BookChange,
+    BookState,
+    Levels,
+    decode_change,
+    decode_snapshot,
+    decode_state,
+)
+from ofi_cvd.exchange.fullbook import DiffMerger, FullBook
 from ofi_cvd.exchange.routes import Venue
 from ofi_cvd.exchange.spot import spot_levels
-
-Levels: TypeAlias = list[tuple[str, str]]
 
 _KIND = re.compile(r"depth(5|10|20)?(?:@(\d+)ms)?")
 _PERIODS_MS = {
@@ -28,19 +35,10 @@ _PERIODS_MS = {
 PUSH_MS = 100
 """Period of the source's states; a stream of this period shows every one of them."""
 
-
-class BookState(msgspec.Struct, frozen=True):
-    """One pushed state, in the futures layout."""
-
-    symbol: str = msgspec.field(name="s")
-    event_ms: int = msgspec.field(name="E")
-    time_ms: int = msgspec.field(name="T")
-    update_id: int = msgspec.field(name="u")
-    bids: Levels = msgspec.field(name="b")
-    asks: Levels = msgspec.field(name="a")
-
-
-_decode = msgspec.json.Decoder(BookState).decode
+FULL_KINDS = ("depth@100ms", "depth@0ms")
+SNAPSHOT_KIND = "depthSnapshot"
+SNAPSHOT_AGE_MS = 250
+"""How far the REST book lags behind the streams, as that of the real exchange does."""
 
 
 def depth_of(kind: str) -> int:
@@ -104,9 +102,18 @@ class Books:
         self._deepest: dict[str, tuple[int, bytes]] = {}
         self._before: dict[str, bytes] = {}
         self._chains: dict[tuple[str, str], Chain] = {}
+        self._full: dict[str, FullBook] = {}
+        self._mergers: dict[tuple[str, str], DiffMerger] = {}
+        self.stale_ms = 0
 
     def see(self, symbol: str, kind: str, payload: bytes) -> bool:
-        """Take a pushed state; return whether it is the book (no deeper stream is known)."""
+        """Take what the source pushes; return whether it is the book (no deeper stream is known) or a change of it."""
+        if kind == SNAPSHOT_KIND:
+            self._full.setdefault(symbol, FullBook()).open(decode_snapshot(symbol, payload))
+            return False
+        if kind in FULL_KINDS:
+            full = self._full.get(symbol)
+            return full is not None and full.apply(decode_change(payload))
         depth = depth_of(kind)
         known, last = self._deepest.get(symbol, (0, b""))
         if not depth or depth < known:
@@ -116,40 +123,71 @@ class Books:
         return True
 
     def state(self, symbol: str) -> BookState | None:
-        """Return the book of `symbol` as it is now; None before the first state."""
-        _, payload = self._deepest.get(symbol, (0, b""))
-        return _decode(payload) if payload else None
+        """Return the book of `symbol` as REST shows it: a moment old, more by `stale_ms`; None before the first."""
+        if symbol in self._full:
+            return self._full[symbol].state(age_ms=SNAPSHOT_AGE_MS + self.stale_ms)
+        return self._top(symbol)
 
-    def derive(self, symbol: str, wanted: Iterable[str]) -> list[tuple[str, bytes]]:
-        """Return `(kind, payload)` of the events of the `wanted` streams that are due now.
+    def newest(self, symbol: str) -> BookState | None:
+        """Return the book of `symbol` as the streams have it; None before the first state."""
+        return self._full[symbol].state() if symbol in self._full else self._top(symbol)
+
+    def _top(self, symbol: str) -> BookState | None:
+        _, payload = self._deepest.get(symbol, (0, b""))
+        return decode_state(payload) if payload else None
+
+    def derive(self, symbol: str, kind: str, wanted: Iterable[str]) -> list[tuple[str, bytes]]:
+        """Return `(kind, payload)` of the events of the `wanted` streams that are due after an event of stream `kind`.
 
         A stream that is no longer wanted is forgotten and starts afresh; one
         that the exchange does not have stays silent.
         """
-        kinds = [kind for kind in wanted if self._is_derivable(symbol, kind)]
+        kinds = [one for one in wanted if self._is_derivable(symbol, one)]
+        diffs = [one for one in kinds if not depth_of(one)] if symbol in self._full else []
+        if kind in FULL_KINDS:
+            return self._merged(symbol, diffs)
+        kinds = [one for one in kinds if one not in diffs]
         for key in [key for key in self._chains if key[0] == symbol and key[1] not in kinds]:
             del self._chains[key]
-        state = self.state(symbol) if kinds else None
+        state = self._top(symbol) if kinds else None
         if state is None:
             return []
-        due = ((kind, self._chain(symbol, kind).advance(state, self._venue)) for kind in kinds)
-        return [(kind, payload) for kind, payload in due if payload is not None]
+        due = ((one, self._chain(symbol, one).advance(state, self._venue)) for one in kinds)
+        return [(one, payload) for one, payload in due if payload is not None]
+
+    def _merged(self, symbol: str, kinds: list[str]) -> list[tuple[str, bytes]]:
+        """Return the events of slower diff streams that the newest change of the full book makes due."""
+        for key in [key for key in self._mergers if key[0] == symbol and key[1] not in kinds]:
+            del self._mergers[key]
+        change = self._full[symbol].last
+        found = []
+        for kind in kinds if change is not None else []:
+            assert change is not None  # noqa: S101  # the list is empty without one
+            period_ms = _PERIODS_MS[self._venue][_suffix(kind)]
+            event = self._mergers.setdefault((symbol, kind), DiffMerger(period_ms)).add(change)
+            if event is not None:
+                found.append((kind, msgspec.json.encode(_change_event(event, self._venue))))
+        return found
 
     def _is_derivable(self, symbol: str, kind: str) -> bool:
         match = _KIND.fullmatch(kind)
         known = self._deepest.get(symbol, (0, b""))[0]
-        return bool(match) and match[2] in _PERIODS_MS[self._venue] and depth_of(kind) <= known  # type: ignore[index]
+        return match is not None and match[2] in _PERIODS_MS[self._venue] and depth_of(kind) <= known
 
     def _chain(self, symbol: str, kind: str) -> Chain:
-        match = _KIND.fullmatch(kind)
-        assert match  # noqa: S101  # `derive` asks for nothing else
         if (symbol, kind) not in self._chains:
             # It leads on from the state before this one: a client may have fetched that as its snapshot.
             before = self._before.get(symbol)
-            period_ms = _PERIODS_MS[self._venue][match[2]]
-            last = _decode(before) if before else None
+            period_ms = _PERIODS_MS[self._venue][_suffix(kind)]
+            last = decode_state(before) if before else None
             self._chains[symbol, kind] = Chain(depth_of(kind) or None, period_ms, last)
         return self._chains[symbol, kind]
+
+
+def _suffix(kind: str) -> str | None:
+    """Return the period a stream's name states, in ms; None for the default one."""
+    match = _KIND.fullmatch(kind)
+    return match[2] if match else None
 
 
 def changes(before: Levels, after: Levels) -> Levels:
@@ -157,6 +195,16 @@ def changes(before: Levels, after: Levels) -> Levels:
     old, new = dict(before), dict(after)
     gone = [(price, "0") for price in old if price not in new]
     return [(price, size) for price, size in after if old.get(price) != size] + gone
+
+
+def _change_event(change: BookChange, venue: Venue) -> dict[str, Any]:
+    head: dict[str, Any] = {"e": "depthUpdate", "E": change.event_ms}
+    ids = {"U": change.first_id, "u": change.update_id}
+    if venue == "spot":
+        sides = {"b": spot_levels(change.bids), "a": spot_levels(change.asks)}
+        return {**head, "s": change.symbol, **ids, **sides}
+    futures = {"T": change.time_ms, "s": change.symbol, "ps": change.symbol, "st": 1}
+    return {**head, **futures, **ids, "pu": change.previous_id, "b": change.bids, "a": change.asks}
 
 
 def _event(state: BookState, last_id: int, sides: dict[str, Levels], venue: Venue, *, is_diff: bool) -> dict[str, Any]:

@@ -50,6 +50,8 @@ KINDS = {
     "rest-429": Kind("rest", "5", is_number=True),
     "rest-500": Kind("rest", "500", is_number=True),
     "rest-timeout": Kind("rest", "60", is_number=True),
+    "depth-500": Kind("rest", "503", is_number=True),
+    "depth-stale": Kind("rest", "10", is_number=True),
     "clock": Kind("clock", default=None, is_number=True),
 }
 

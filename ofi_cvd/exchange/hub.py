@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from ofi_cvd.exchange.book import Books, snapshot
+from ofi_cvd.exchange.book import SNAPSHOT_KIND, Books, snapshot
 from ofi_cvd.exchange.framefaults import FrameFaults
 from ofi_cvd.exchange.frames import text_frame, wrap
 from ofi_cvd.exchange.history import History, RestTrade
@@ -82,16 +82,19 @@ class Hub:
         """Remember one event of the market and deliver it, with everything that follows from it."""
         if self.clock_ms:
             payload = _TIMES.sub(self._shift, payload)
-        self.frames[stream] += 1
         name, _, kind = stream.partition("@")
         symbol = name.upper()
+        if kind == SNAPSHOT_KIND:  # how the source says what its book is: REST shows it, no stream does
+            self.books.see(symbol, kind, payload)
+            return
+        self.frames[stream] += 1
         if kind == "aggTrade":
             ident, time = _TRADE_ID.search(payload), _TRADE_TIME.search(payload)
             if ident and time:
                 self.histories[symbol].add(int(ident[1]), int(time[1]), payload)
         self._deliver_as_venue(stream, kind, payload)
         if kind.startswith("depth") and self.books.see(symbol, kind, payload):
-            for derived, event in self.books.derive(symbol, self._derived(name)):
+            for derived, event in self.books.derive(symbol, kind, self._derived(name)):
                 self.deliver(f"{name}@{derived}", event)
 
     def publish_block(self, block: Block) -> None:

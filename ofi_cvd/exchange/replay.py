@@ -99,15 +99,13 @@ class ReplaySource:
             yield from heapq.merge(*lanes, key=lambda event: event.recv_ns)
 
     def _received(self, file: SpoolFile) -> Iterator[Recorded]:
-        if file.stream == SNAPSHOT_STREAM:
-            return
         for raw in read_lines(file):
             try:
                 line = parse_line(raw)
             except msgspec.DecodeError:
                 self.rejected += 1
                 continue
-            if parse_stream(line.stream) is None:
+            if parse_stream(line.stream) is None and file.stream != SNAPSHOT_STREAM:
                 self.rejected += 1
                 continue
             yield Recorded(line.recv_ns, line.stream, bytes(line.data))

@@ -246,8 +246,9 @@ class Exchange:
             connection.reply(Reply(200, json.dumps(self.status(), indent=1).encode()), keep_alive=keep_alive)
             return
         self.counters["rest"] += 1
-        fault = self.strikes.intercept()
-        if fault is None:
+        fault = self.strikes.intercept(is_depth=target.partition("?")[0].endswith("/depth"))
+        if fault is None or fault.name == "depth-stale":
+            self.hub.books.stale_ms = round(fault.number * 1000) if fault else 0
             answer = self._rest.answer(method, target, address=address, now_ms=self.exchange_ms())
             connection.reply(answer, keep_alive=keep_alive)
         elif reply := faulty_reply(fault):

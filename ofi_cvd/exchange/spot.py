@@ -27,7 +27,11 @@ def spot_payload(kind: str, payload: bytes) -> bytes | None:
     if kind.startswith("depth") and "lastUpdateId" not in message and kind[5:6].isdigit():
         levels = {"bids": spot_levels(message["b"]), "asks": spot_levels(message["a"])}
         return msgspec.json.encode({"lastUpdateId": message["u"], **levels})
-    return payload
+    if kind.startswith("depth") and "pu" in message:  # on spot every diff begins right behind the one before
+        sides = {"b": spot_levels(message["b"]), "a": spot_levels(message["a"])}
+        first = {"U": msgspec.convert(message["pu"], int) + 1, "u": message["u"]}
+        return msgspec.json.encode({"e": "depthUpdate", "E": message["E"], "s": message["s"], **first, **sides})
+    return None if kind.startswith(("forceOrder", "markPrice")) else payload
 
 
 def spot_rest_trade(trade: Json) -> Json:

@@ -57,9 +57,12 @@ class Strikes:
             self.fired["wrong-route"] += 1
             socket.session.muted.add("*")
 
-    def intercept(self) -> Fault | None:
-        """Return the fault that answers the next REST request in place of the exchange; None lets it pass."""
-        for name in ("rest-429", "rest-500", "rest-timeout"):
+    def intercept(self, *, is_depth: bool) -> Fault | None:
+        """Return the fault that answers the next REST request in place of the exchange; None lets it pass.
+
+        `is_depth` says whether a book is asked for: some faults concern nothing else.
+        """
+        for name in ("rest-429", "rest-500", "rest-timeout", *(("depth-500", "depth-stale") if is_depth else ())):
             standing = self.plan.standing(name)
             fault = self._take(name) or (standing[0] if standing else self.plan.by_chance(name))
             if fault is not None:
@@ -83,7 +86,7 @@ def faulty_reply(fault: Fault) -> Reply | None:
     """Return what a REST fault answers; None for one that never answers."""
     if fault.name == "rest-429":
         return too_many(429, int(fault.number))
-    return failure(int(fault.number)) if fault.name == "rest-500" else None
+    return failure(int(fault.number)) if fault.name in {"rest-500", "depth-500"} else None
 
 
 def _strike_socket(fault: Fault, socket: Connection, hub: Hub, now_ms: int) -> None:

@@ -25,7 +25,7 @@ import numpy as np
 from ofi_cvd.errors import InputError
 from ofi_cvd.simulator.arrivals import MAX_LOTS
 from ofi_cvd.simulator.context import forced_orders, mark_prices
-from ofi_cvd.simulator.depth import snapshot_levels
+from ofi_cvd.simulator.depth import FULL_DEPTH, snapshot_levels
 from ofi_cvd.simulator.quotes import quote_updates
 from ofi_cvd.simulator.text import Ladder, choose, grid_texts, integer_texts, render, size_table
 
@@ -169,12 +169,20 @@ def _snapshots(engine: Engine, block: Block) -> Payloads:
     book = block.book
     window = book.event_ms // SNAPSHOT_MS
     rows = np.flatnonzero(np.append(True, window[1:] != window[:-1])) if window.size else np.zeros(0, dtype=np.int64)
-    whole = []
-    for row in rows.tolist():
-        bids, asks = snapshot_levels(book, row, SNAPSHOT_LIMIT, engine.field, engine.spec)
-        head = (int(book.last_update[row]), int(book.event_ms[row]), int(book.time_ms[row]))
-        whole.append(b'{"lastUpdateId":%d,"E":%d,"T":%d,"bids":[%b],"asks":[%b]}' % (*head, bids, asks))
+    whole = [_rest_book(engine, block, row, SNAPSHOT_LIMIT) for row in rows.tolist()]
     return Payloads(book.event_ms[rows] + SNAPSHOT_DELAY_MS, [], whole)
+
+
+def whole_book(engine: Engine, block: Block) -> bytes:
+    """Return the whole book after the first row of a block, as REST would show it without a limit."""
+    return _rest_book(engine, block, 0, FULL_DEPTH)
+
+
+def _rest_book(engine: Engine, block: Block, row: int, limit: int) -> bytes:
+    book = block.book
+    bids, asks = snapshot_levels(book, row, limit, engine.field, engine.spec)
+    head = (int(book.last_update[row]), int(book.event_ms[row]), int(book.time_ms[row]))
+    return b'{"lastUpdateId":%d,"E":%d,"T":%d,"bids":[%b],"asks":[%b]}' % (*head, bids, asks)
 
 
 def _context(make: Callable[[Engine, Block], tuple[Ints, list[bytes]]]) -> Callable[[Engine, Block], Payloads]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ofi_cvd.errors import InputError
 from ofi_cvd.simulator.engine import Engine
-from ofi_cvd.simulator.frames import STREAMS, payloads
+from ofi_cvd.simulator.frames import STREAMS, payloads, whole_book
 from ofi_cvd.simulator.instruments import STEP_MS
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Market:
         self._engine = Engine(symbol, seed, start_ms, rate)
         self._steps = block_ms // STEP_MS
         self._held: list[MarketEvent] = []
+        self._opens = True
 
     @property
     def now_ms(self) -> int:
@@ -73,11 +74,15 @@ class Market:
     def block(self) -> list[MarketEvent]:
         """Return the messages of the next block, ordered by `time_ms`.
 
+        The first block opens with the whole book as a `depthSnapshot`: an exchange has it, changes alone do not say it.
         A message pushed just past the block's end comes with the next block, so
         that time never runs backwards from one call to the next.
         """
         block = self._engine.advance(self._steps)
         events = self._held
+        if "depth@100ms" in self.streams and self._opens:
+            events.append(MarketEvent(int(block.book.event_ms[0]), "depthSnapshot", whole_book(self._engine, block)))
+        self._opens = False
         for stream in self.streams:
             messages = payloads(stream, self._engine, block)
             times = messages.event_ms.tolist()

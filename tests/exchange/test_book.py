@@ -51,7 +51,7 @@ def test_a_client_that_follows_the_rules_always_has_the_book(
         payload = pushed(100 + 10 * n, 1000 + 100 * n, bids, asks)
         assert books.see("BTCUSDT", "depth20@100ms", payload)
         wanted = ["depth@100ms"] if n >= joined else []
-        events += [json.loads(event) for _, event in books.derive("BTCUSDT", wanted)]
+        events += [json.loads(event) for _, event in books.derive("BTCUSDT", "depth20@100ms", wanted)]
         if n == at:
             taken = snapshot(books.state("BTCUSDT"), 1000, venue, 0)
     last_id, bid_side, ask_side = taken["lastUpdateId"], dict(taken["bids"]), dict(taken["asks"])
@@ -70,7 +70,7 @@ def test_slower_streams_have_their_own_chain_and_shallower_ones_are_cut() -> Non
     for n in range(31):
         book = dict.fromkeys(range(1, 11), n + 1)
         books.see("BTCUSDT", "depth10@100ms", pushed(100 + n, 1000 + 100 * n, book, book))
-        for kind, payload in books.derive("BTCUSDT", seen):
+        for kind, payload in books.derive("BTCUSDT", "depth10@100ms", seen):
             seen[kind].append(json.loads(payload))
     assert {kind: len(events) for kind, events in seen.items()} == {
         "depth@100ms": 30,
@@ -90,7 +90,7 @@ def test_a_stream_the_venue_does_not_have_stays_silent(venue: Any, kind: str) ->
     books = Books(venue)
     for n in range(30):
         books.see("BTCUSDT", "depth10@100ms", pushed(100 + n, 1000 + 100 * n, {1: n + 1}, {2: 1}))
-        assert books.derive("BTCUSDT", [kind]) == []
+        assert books.derive("BTCUSDT", "depth10@100ms", [kind]) == []
 
 
 def test_the_deepest_stream_is_the_book() -> None:
