@@ -9,9 +9,10 @@ import pytest
 from hypothesis import settings
 
 # A check that guards a change looks at the same examples each time; people and longer runs look for new ones.
-settings.register_profile("ci", derandomize=True, database=None)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+# No example has a deadline: how long one takes says what else the machine does. A failure prints how to see it again.
+settings.register_profile("free", deadline=None, print_blob=True)
+settings.register_profile("ci", derandomize=True, database=None, deadline=None, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "free")
 
 # xdist tells its workers the width of the terminal; the console would take it when it is made and heed no test after.
 os.environ.pop("COLUMNS", None)

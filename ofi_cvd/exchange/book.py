@@ -95,6 +95,10 @@ class Books:
 
     Args:
         venue: decides layout and periods.
+
+    Attributes:
+        lag_ms: how far the book of REST lags behind the streams; only where the source has the full book.
+        stale_ms: what a fault adds to it.
     """
 
     def __init__(self, venue: Venue) -> None:
@@ -104,6 +108,7 @@ class Books:
         self._chains: dict[tuple[str, str], Chain] = {}
         self._full: dict[str, FullBook] = {}
         self._mergers: dict[tuple[str, str], DiffMerger] = {}
+        self.lag_ms = SNAPSHOT_AGE_MS
         self.stale_ms = 0
 
     def see(self, symbol: str, kind: str, payload: bytes) -> bool:
@@ -125,7 +130,7 @@ class Books:
     def state(self, symbol: str) -> BookState | None:
         """Return the book of `symbol` as REST shows it: a moment old, more by `stale_ms`; None before the first."""
         if symbol in self._full:
-            return self._full[symbol].state(age_ms=SNAPSHOT_AGE_MS + self.stale_ms)
+            return self._full[symbol].state(age_ms=self.lag_ms + self.stale_ms)
         return self._top(symbol)
 
     def newest(self, symbol: str) -> BookState | None:

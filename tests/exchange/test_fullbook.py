@@ -35,7 +35,7 @@ class Listening:
         self.events: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
 
     def push(self, frame: bytes) -> None:
-        message = json.loads(frame[frame.index(b"{") :])
+        message = json.loads(frame[frame.index(b'{"stream"') :])
         self.events[message["stream"].partition("@")[2]].append(message["data"])
 
 
