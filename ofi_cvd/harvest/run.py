@@ -69,6 +69,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
             if hour_ms not in self.reported:
                 yield hour_ms
 
+    def overdue_s(self, now_ms: int) -> float:
+        """Return how long ago the oldest report that is owed should have been written, in seconds; 0 if none is."""
+        due_ms = next((hour_ms + HOUR_MS + PATIENCE_MS for hour_ms in self.unreported(now_ms)), now_ms)
+        return max(0.0, (now_ms - due_ms) / 1000)
+
     def hour_due(self, now_ms: int, published_to: Mapping[str, int]) -> int | None:
         """Return the next hour to report: all its slices are published, or were waited for long enough."""
         for hour_ms in self.unreported(now_ms):

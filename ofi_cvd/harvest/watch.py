@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from ofi_cvd.collect.stats import RecorderStats
 from ofi_cvd.harvest.messages import Built, Counted, Dataset, Judged
@@ -14,6 +15,9 @@ from ofi_cvd.monitor.feed import RecorderFeed, build_figures, dataset_figures
 from ofi_cvd.monitor.metrics import Metrics
 from ofi_cvd.quality.verdicts import Verdict
 from ofi_cvd.settings import Settings
+
+LAG_SLICES: Final = 3  # a slice is published within so many of its lengths, grace and round aside
+LAG_ROUND_S: Final = 120.0
 
 
 @dataclass
@@ -42,7 +46,13 @@ class Watch:
     final: Judged | None = None
 
     def __post_init__(self) -> None:
-        self._feed = RecorderFeed(self.metrics, self.settings.silence_secs)
+        settings = self.settings
+        streams = dict.fromkeys((settings.trade_stream, *settings.book_streams))
+        asked = [(symbol, stream) for symbol in self.run.symbols for stream in streams]
+        self._feed = RecorderFeed(self.metrics, settings.silence_secs, asked)
+        self._asked_s: float | None = None
+        limit_s = LAG_SLICES * self.run.slice_ms / 1000 + settings.grace_secs + LAG_ROUND_S
+        self.metrics.set("build_lag_limit_sec", limit_s)
         self._built = Built({}, 0.0, 0)
         self._errors_before = 0
         for kind in ("spool", "parquet"):
@@ -85,5 +95,8 @@ class Watch:
         built = self._built
         flush_s = built.took_s if built.published_to else 0.0
         errors = self._errors_before + built.write_errors
+        self._asked_s = now_s if self._asked_s is None else self._asked_s
+        self._feed.unheard(self.stats, now_s - self._asked_s)
+        self.metrics.set("report_overdue_sec", self.run.overdue_s(now_ms))
         build_figures(self.metrics, lag_s=self.lag_s(now_ms), flush_s=flush_s, write_errors=errors)
         return self.alerts.feed(now_s, self.metrics.samples())

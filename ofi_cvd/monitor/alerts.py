@@ -49,7 +49,7 @@ class Alerts:
     Example:
         >>> alerts = Alerts()
         >>> [str(alert) for alert in alerts.feed(0.0, [Sample("scene_coverage_miss", (), 2.0)])]
-        ['alert OfiCoverageMissing: A symbol has too few trades in a scenario so far (now 2)']
+        ['alert OfiCoverageMissing: A symbol has too few trades in a scenario or session so far (now 2)']
         >>> [alert.fired for alert in alerts.feed(60.0, [Sample("scene_coverage_miss", (), 0.0)])]
         [False]
     """
@@ -72,7 +72,7 @@ class Alerts:
             seen = {labels for labels in values if not rule.select or ("kind", rule.select) in labels}
             for labels in sorted(seen | self._known(rule)):
                 series = self._series.setdefault((rule.name, labels), _Series())
-                above = labels in seen and self._is_above(rule, labels, values, series, now_s)
+                above = labels in seen and self._is_above(rule, labels, by_metric, series, now_s)
                 changes += self._turn(rule, labels, series, above=above, now_s=now_s)
                 if labels not in seen:
                     del self._series[rule.name, labels]
@@ -86,8 +86,14 @@ class Alerts:
         return {labels for name, labels in self._series if name == rule.name}
 
     @staticmethod
-    def _is_above(rule: Rule, labels: Labels, values: dict[Labels, float], series: _Series, now_s: float) -> bool:
+    def _is_above(
+        rule: Rule, labels: Labels, by_metric: dict[str, dict[Labels, float]], series: _Series, now_s: float
+    ) -> bool:
+        values = by_metric[rule.metric]
         series.value = values[labels]
+        if rule.limit_metric:
+            limits = by_metric.get(rule.limit_metric, {})
+            return labels in limits and series.value > limits[labels]
         if rule.against:
             pair = tuple(sorted((*(item for item in labels if item[0] != "kind"), ("kind", rule.against))))
             return pair in values and series.value > values[pair]

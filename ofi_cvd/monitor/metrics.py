@@ -1,4 +1,4 @@
-"""The metrics of SPEC 14: names, kinds and labels in one table; values are plain numbers that the run hands in."""
+"""The metrics: names, kinds and labels in one table; values are plain numbers that the run hands in."""
 
 from __future__ import annotations
 
@@ -33,24 +33,30 @@ METRICS: Final[dict[str, Definition]] = {
     "recv_rate_tps": Definition("gauge", "Frames received per second.", ("symbol", "stream")),
     "ws_reconnects_total": Definition("counter", "Connections opened again, planned rotations aside."),
     "dedup_hits_total": Definition("counter", "Frames received more than once and stored once.", ("symbol", "stream")),
-    "latency_ms_p50": Definition("gauge", "Median of receipt minus push time, clock offset included.", ("symbol", "stream")),
-    "latency_ms_p90": Definition("gauge", "90th percentile of receipt minus push time.", ("symbol", "stream")),
-    "latency_ms_p99": Definition("gauge", "99th percentile of receipt minus push time.", ("symbol", "stream")),
+    "latency_ms_p50": Definition("gauge", "Median latency, corrected by the clock offset.", ("symbol", "stream")),
+    "latency_ms_p90": Definition("gauge", "90th percentile, corrected by the clock offset.", ("symbol", "stream")),
+    "latency_ms_p99": Definition("gauge", "99th percentile, corrected by the clock offset.", ("symbol", "stream")),
+    "latency_raw_ms_p50": Definition("gauge", "Median of receipt minus push time.", ("symbol", "stream")),
+    "latency_raw_ms_p90": Definition("gauge", "90th percentile, as recorded.", ("symbol", "stream")),
+    "latency_raw_ms_p99": Definition("gauge", "99th percentile, as recorded.", ("symbol", "stream")),
     "cvd_scale_median": Definition("gauge", "Median of cvd.scale over the recent rows, base asset.", ("symbol",)),
     "cvd_floor_hit_rate": Definition("gauge", "Share of recent cvd rows whose scale is the floor.", ("symbol",)),
     "write_errors_total": Definition("counter", "Writes that failed: kind spool or parquet.", ("kind",)),
     "parquet_flush_sec": Definition("gauge", "Seconds the last publication took.", ("kind",)),
-    "scene_coverage_miss": Definition("gauge", "Pairs of symbol and scenario with too few trades so far."),
+    "scene_coverage_miss": Definition("gauge", "Symbol and scenario or session with too few trades; 0 while not judged."),
     "trade_gaps_total": Definition("counter", "Gaps in the trade ids: kind found or unrepaired.", ("symbol", "kind")),
     "trade_ids_repaired_total": Definition("counter", "Trade ids fetched later over REST.", ("symbol",)),
+    "trade_ids_open": Definition("gauge", "Trade ids known to be missing and neither fetched nor given up.", ("symbol",)),
     "book_breaks_total": Definition("counter", "Breaks of the order book's stream.", ("symbol", "stream")),
     "dropped_frames_total": Definition("counter", "Frames lost on this machine.", ("symbol", "stream")),
     "stream_silence_sec": Definition(
-        "gauge", "Seconds since the last frame (kind now) and how many are usual at most (kind deadline).",
+        "gauge", "Seconds since the last frame or since it was asked for (kind now), and its limit (kind deadline).",
         ("symbol", "stream", "kind"),
     ),
     "spool_lag_sec": Definition("gauge", "Age of the oldest frame that is not durable yet."),
     "build_lag_sec": Definition("gauge", "Seconds since the end of the last published slice."),
+    "build_lag_limit_sec": Definition("gauge", "What build_lag_sec may be: several slices, the grace, a long round."),
+    "report_overdue_sec": Definition("gauge", "Seconds since an hour's report should have been written; 0 if none is owed."),
     "clock_offset_ms": Definition("gauge", "The exchange's clock minus this machine's."),
 }  # fmt: skip
 
@@ -77,11 +83,11 @@ class Metrics(Collector):
         """Set a series; None takes it away, for not known is not zero.
 
         Raises:
-            ValueError: a metric or label that SPEC 14 does not have.
+            ValueError: a metric or label that the table does not have.
         """
         definition = METRICS.get(name)
         if definition is None or set(labels) != set(definition.labels):
-            expected = f"labels {definition.labels}" if definition else "a metric of SPEC 14"
+            expected = f"labels {definition.labels}" if definition else "a metric of the table"
             raise ValueError(f"{name}: expected {expected}, found {sorted(labels)}")
         key = tuple(labels[label] for label in definition.labels)
         with self._lock:

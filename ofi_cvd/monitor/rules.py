@@ -1,4 +1,4 @@
-"""The alert rules of SPEC 14, written once: the process evaluates them, and the Prometheus rule file is made from them."""
+"""The alert rules, written once: the process evaluates them, and the Prometheus rule file is made from them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Rule:
         limit: fires above it.
         select: value of the label `kind`; empty for all series.
         against: value of the label `kind` of the series that is the limit; empty for `limit`.
+        limit_metric: metric that is the limit, with the same labels; empty for `limit`.
         grew_s: compare the growth over so many seconds; 0 compares the value.
         for_s: only once it held for so many seconds.
     """
@@ -28,6 +29,7 @@ class Rule:
     action: str
     select: str = ""
     against: str = ""
+    limit_metric: str = ""
     grew_s: int = 0
     for_s: int = 0
 
@@ -37,6 +39,8 @@ class Rule:
         chosen = self.metric + (f'{{kind="{self.select}"}}' if self.select else "")
         if self.against:
             return f'{chosen} > ignoring(kind) {self.metric}{{kind="{self.against}"}}'
+        if self.limit_metric:
+            return f"{chosen} > {self.limit_metric}"
         grown = f"increase({chosen}[{duration(self.grew_s)}])" if self.grew_s else chosen
         return f"{grown} > {self.limit:g}"
 
@@ -59,8 +63,8 @@ RULES: Final = (
     ),
     Rule(
         "OfiCoverageMissing", "scene_coverage_miss", 0,
-        summary="A symbol has too few trades in a scenario so far",
-        action="Usual early in a run. Later see the coverage report: it names ACTIVE_TPS where that is the reason.",
+        summary="A symbol has too few trades in a scenario or session so far",
+        action="See coverage_scene and coverage_session in the hourly report: it names ACTIVE_TPS where that is the reason.",
     ),
     Rule(
         "OfiStreamSilent", "stream_silence_sec", 0, select="now", against="deadline",
@@ -73,6 +77,11 @@ RULES: Final = (
         action="See the ledger's `unrepairable` records; `ofi collect` and `ofi harvest` try again at their next start.",
     ),
     Rule(
+        "OfiTradeIdsOpen", "trade_ids_open", 0, for_s=600,
+        summary="Missing trades have not been fetched for ten minutes",
+        action="The exchange's REST side refuses or lags: see `repair` lines in the log. They are tried again.",
+    ),
+    Rule(
         "OfiFramesDropped", "dropped_frames_total", 0, grew_s=HOUR_S,
         summary="Frames were lost on this machine",
         action="The disk or the processor is too slow, or the disk is full: see spool_lag_sec and the free space.",
@@ -81,6 +90,21 @@ RULES: Final = (
         "OfiWritesFailing", "write_errors_total", 0, grew_s=600,
         summary="Writes to the disk fail",
         action="Free or repair the disk; what was received waits in memory up to RETAIN_MB, due slices stay due.",
+    ),
+    Rule(
+        "OfiSpoolLagging", "spool_lag_sec", 5, for_s=60,
+        summary="Frames wait more than five seconds for the disk",
+        action="A kill would lose them: see the load of disk and processor, and write_errors_total.",
+    ),
+    Rule(
+        "OfiBuildLagging", "build_lag_sec", 0, limit_metric="build_lag_limit_sec", for_s=120,
+        summary="Slices are published too late",
+        action="See `harvest.slice_due` and `harvest.child_died` in the log; recording goes on, slices stay due.",
+    ),
+    Rule(
+        "OfiReportOverdue", "report_overdue_sec", 600,
+        summary="An hourly report is ten minutes overdue",
+        action="See `harvest.report_failed` in the log; `ofi dq --start ... --end ...` writes it by hand.",
     ),
 )  # fmt: skip
 
@@ -96,6 +120,19 @@ def duration(seconds: int) -> str:
         if seconds and seconds % size == 0:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+DOWN: Final = """
+      - alert: OfiDown
+        expr: 'up{job="ofi"} == 0'
+        for: 2m
+        labels:
+          severity: critical
+        annotations:
+          summary: "The harvest cannot be scraped"
+          description: "Nothing may be recorded: start the same command again, it continues the run."
+""".lstrip("\n")
+"""The one rule that no process can judge of itself."""
 
 
 def alerts_yml() -> str:
@@ -116,7 +153,7 @@ def alerts_yml() -> str:
             f'          summary: "{rule.summary}"',
             f'          description: "{rule.action}"',
         ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + DOWN
 
 
 if __name__ == "__main__":

@@ -43,6 +43,11 @@ def _silence(values: list[float], deadline: float, *, fires: bool) -> Case:
     return Case("OfiStreamSilent", series, fires)
 
 
+def _lag(values: list[float], limit: float, *, fires: bool) -> Case:
+    series = (("build_lag_sec", {}, tuple(values)), ("build_lag_limit_sec", {}, (limit,) * len(values)))
+    return Case("OfiBuildLagging", series, fires)
+
+
 CASES = (
     _one("OfiLatencyHigh", "latency_ms_p99", [90.0] * 3 + [121.0] * 12, fires=True, **STREAM),
     _one("OfiLatencyHigh", "latency_ms_p99", [121.0] * 9 + [119.0] + [121.0] * 9, fires=False, **STREAM),
@@ -63,6 +68,14 @@ CASES = (
     _one("OfiFramesDropped", "dropped_frames_total", [5.0, 6.0], fires=True, **STREAM),
     _one("OfiFramesDropped", "dropped_frames_total", [6.0, 6.0], fires=False, **STREAM),
     _one("OfiFramesDropped", "dropped_frames_total", [6.0, 2.0], fires=True, **STREAM),  # restarted, then dropped two
+    _one("OfiTradeIdsOpen", "trade_ids_open", [3.0] * 12, fires=True, symbol="BTCUSDT"),
+    _one("OfiTradeIdsOpen", "trade_ids_open", [3.0] * 9 + [0.0] + [3.0] * 9, fires=False, symbol="BTCUSDT"),
+    _one("OfiSpoolLagging", "spool_lag_sec", [5.1, 5.1, 5.1], fires=True),
+    _one("OfiSpoolLagging", "spool_lag_sec", [5.0, 9.0, 5.0, 5.0], fires=False),
+    _lag([200.0, 305.1, 305.1, 305.1], 305.0, fires=True),
+    _lag([305.0] * 9, 305.0, fires=False),
+    _one("OfiReportOverdue", "report_overdue_sec", [0.0, 601.0], fires=True),
+    _one("OfiReportOverdue", "report_overdue_sec", [0.0, 600.0], fires=False),
     _one("OfiWritesFailing", "write_errors_total", [0.0, 3.0], fires=True, kind="spool"),
     _one("OfiWritesFailing", "write_errors_total", [0.0, 3.0] + [3.0] * 12, fires=False, kind="spool"),
 )  # fmt: skip
@@ -135,7 +148,7 @@ def test_prometheus_accepts_the_rules_and_the_configuration() -> None:
             [str(PROMTOOL), "check", *arguments], cwd=folder, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        assert f"{len(RULES)} rules found" in done.stdout + done.stderr
+        assert f"{len(RULES) + 1} rules found" in done.stdout + done.stderr
 
 
 @needs_promtool

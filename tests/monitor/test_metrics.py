@@ -18,7 +18,8 @@ from ofi_cvd.monitor.server import MetricsServer
 SPEC_14 = """recv_rate_tps, ws_reconnects_total, dedup_hits_total, latency_ms_p50, latency_ms_p90, latency_ms_p99,
 cvd_scale_median, cvd_floor_hit_rate, write_errors_total, parquet_flush_sec, scene_coverage_miss, trade_gaps_total,
 trade_ids_repaired_total, book_breaks_total, dropped_frames_total, stream_silence_sec, spool_lag_sec, build_lag_sec,
-clock_offset_ms"""
+clock_offset_ms, latency_raw_ms_p50, latency_raw_ms_p90, latency_raw_ms_p99, trade_ids_open, build_lag_limit_sec,
+report_overdue_sec"""
 NAMES = {name.strip() for name in SPEC_14.replace("\n", " ").split(",")}
 
 
@@ -27,6 +28,7 @@ def recorder() -> RecorderStats:
     stats = RecorderStats(reconnects=3, write_errors=2, spool_lag_s=0.25, clock_offset_ms=-4.5)
     trades, book = stats.stream("BTCUSDT", "aggTrade"), stats.stream("BTCUSDT", "depth10@100ms")
     trades.rate, trades.duplicates, trades.gaps, trades.repaired, trades.silence_s = 12.5, 7, 4, 9, 1.5
+    trades.missing, trades.unrepairable = 15, 1
     for ms in range(1, 101):
         trades.latency_ms.add(ms)
     book.breaks, book.dropped = 1, 6
@@ -38,7 +40,8 @@ def fed() -> Metrics:
     RecorderFeed(metrics, silence_secs=15.0).update(recorder(), {("BTCUSDT", "aggTrade"): 40.0})
     build_figures(metrics, lag_s=61.0, flush_s=0.4, write_errors=1)
     dataset_figures(metrics, {"BTCUSDT": {"scale_median": 0.8, "floor_hit_rate": 0.2}})
-    metrics.set("scene_coverage_miss", 3)
+    for name, value in (("scene_coverage_miss", 3), ("build_lag_limit_sec", 305), ("report_overdue_sec", 0)):
+        metrics.set(name, value)
     return metrics
 
 
@@ -53,7 +56,7 @@ def scrape(port: int) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 
 def test_the_names_are_those_of_the_specification() -> None:
-    """Nineteen, no more and no less."""
+    """Those, no more and no less."""
     assert set(METRICS) == NAMES
 
 
@@ -65,10 +68,12 @@ def test_a_scrape_has_every_name_with_its_value() -> None:
     stream = (("stream", "aggTrade"), ("symbol", "BTCUSDT"))
     assert found["recv_rate_tps", stream] == 12.5
     assert found["dedup_hits_total", stream] == 7
-    assert [found[f"latency_ms_p{q}", stream] for q in (50, 90, 99)] == [50, 90, 99]
+    assert [found[f"latency_raw_ms_p{q}", stream] for q in (50, 90, 99)] == [50, 90, 99]
+    assert [found[f"latency_ms_p{q}", stream] for q in (50, 90, 99)] == [45.5, 85.5, 94.5]  # as the gate judges it
+    assert found["trade_ids_open", (("symbol", "BTCUSDT"),)] == 5
     assert found["ws_reconnects_total", ()] == 3
     assert found["trade_gaps_total", (("kind", "found"), ("symbol", "BTCUSDT"))] == 4
-    assert found["trade_gaps_total", (("kind", "unrepaired"), ("symbol", "BTCUSDT"))] == 0
+    assert found["trade_gaps_total", (("kind", "unrepaired"), ("symbol", "BTCUSDT"))] == 1
     assert found["stream_silence_sec", (("kind", "deadline"), *stream)] == 40
     assert found["stream_silence_sec", (("kind", "now"), *stream)] == 1.5
     assert found["write_errors_total", (("kind", "spool"),)] == 2
@@ -90,6 +95,29 @@ def test_what_is_not_known_is_absent() -> None:
     metrics.set("clock_offset_ms", 1.0)
     metrics.set("clock_offset_ms", None)
     assert "clock_offset_ms" not in {sample.name for sample in metrics.samples()}
+
+
+def test_a_stream_that_never_spoke_is_silent_since_it_was_asked_for() -> None:
+    """Also while the recorder has told nothing at all; once it speaks, its own silence counts."""
+    metrics, stats = Metrics(), RecorderStats()
+    stream = (("stream", "depth10@100ms"), ("symbol", "BTCUSDT"))
+    feed = RecorderFeed(metrics, 15.0, [("BTCUSDT", "depth10@100ms")])
+
+    def silence() -> dict[str, float]:
+        found = [sample for sample in metrics.samples() if sample.name == "stream_silence_sec"]
+        assert all(set(stream) < set(sample.labels) for sample in found)
+        return {dict(sample.labels)["kind"]: sample.value for sample in found}
+
+    feed.unheard(stats, 40.0)
+    assert silence() == {"now": 40.0, "deadline": 15.0}
+    stats.stream("BTCUSDT", "depth10@100ms")
+    feed.update(stats)
+    feed.unheard(stats, 41.0)
+    assert silence() == {"now": 41.0, "deadline": 15.0}
+    stats.stream("BTCUSDT", "depth10@100ms").silence_s = 0.5
+    feed.update(stats)
+    feed.unheard(stats, 42.0)
+    assert silence() == {"now": 0.5, "deadline": 15.0}
 
 
 def test_ids_given_up_count_as_gaps() -> None:
