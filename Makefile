@@ -8,6 +8,7 @@
 #   make wheel    the wheel, installed alone in an environment of its own, passes a part of the tests
 #   make bench    the figures of benchmarks/README.md
 #   make sample   write the sample dataset of the package again
+#   make first-page  run the session of the README again, and draw its picture
 #   make docs     write the generated pages again, and the site into site/
 #   make clean    remove the environment, caches and the demo's folder; never the spool
 #
@@ -24,7 +25,7 @@ FLOOR = 90
 WHEEL_TESTS = tests/features tests/dataset tests/spool tests/cli
 TOGETHER = -n 2 --dist worksteal -m "not exclusive"
 
-.PHONY: demo test lint types coverage wheel bench sample docs clean
+.PHONY: demo test lint types coverage wheel bench sample first-page docs clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/ofi demo
@@ -63,6 +64,9 @@ bench: $(VENV)/.dev
 
 sample: $(VENV)/.runtime
 	$(BIN)/python -m ofi_cvd.demo.sample
+
+first-page: $(VENV)/.dev
+	$(BIN)/python docs/first_page.py
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m ofi_cvd.cli.reference
