@@ -19,10 +19,15 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
             with SpoolWriter(Path(folder)) as writer:
-                for _ in range(LINES):
+                sync_ns = 0
+                for number in range(LINES):
                     now_ns = time.time_ns()
                     writer.append("BTCUSDT", name, now_ns, splice(now_ns, "m1", raw))
-                    writer.tick(now_ns)
+                    if now_ns >= sync_ns:
+                        writer.sync(now_ns)
+                        sync_ns = now_ns + 1_000_000_000
+                    elif number % 10_000 == 0:
+                        writer.flush(now_ns)
             print(f"{name}: {LINES / (time.perf_counter() - start):,.0f} lines/s of {len(raw)} bytes")
 
 

@@ -1,10 +1,11 @@
-"""The few facts the recorder needs of a frame while it passes: which stream, which id, which clock (PROTOCOL 1.5, 2.3).
+"""The few facts the recorder needs of a frame while it passes: which stream, which id, which clock.
 
 A frame is checked just enough to know that readers of the spool will accept it: an id counts as seen only then.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -12,7 +13,6 @@ import msgspec
 
 from ofi_cvd.binance.wire import parse_envelope
 
-Id: TypeAlias = int | tuple[object, ...]
 Control: TypeAlias = Literal["ack", "error", "shutdown", "stray", "garbage"]
 
 
@@ -24,12 +24,14 @@ class Key(NamedTuple):
         number: the id that grows: trade id or update id.
         previous: the update id that comes just before, where the venue says so.
         event_ms: the venue's push time; None where there is none.
+        content: a digest of what the message says, to tell repetitions from other content; 0 if it is not compared.
     """
 
-    id: Id
+    id: int
     number: int
     previous: int | None
     event_ms: int | None
+    content: int = 0
 
 
 class _AggTrade(msgspec.Struct, gc=False):
@@ -99,27 +101,28 @@ _PREFIX = b'{"stream":"'
 
 def _agg_trade(frame: bytes) -> Key:
     data = _read_agg_trade(frame).data
-    return Key(data.a, data.a, None, data.E)
+    return Key(data.a, data.a, None, data.E, hash((data.p, data.q, data.T, data.m)))
 
 
 def _trade(frame: bytes) -> Key:
     data = _read_trade(frame).data
-    return Key(data.t, data.t, None, data.E)
+    return Key(data.t, data.t, None, data.E, hash((data.p, data.q, data.T, data.m)))
 
 
 def _book_ticker(frame: bytes) -> Key:
+    # One update id may stand for several quotes, so the quote is part of what identifies it.
     data = _read_book_ticker(frame).data
-    return Key((data.u, data.b, data.B, data.a, data.A), data.u, None, data.E)
+    return Key(hash((data.u, data.b, data.B, data.a, data.A)), data.u, None, data.E)
 
 
 def _depth(frame: bytes) -> Key:
     data = _read_depth(frame).data
-    return Key(data.u, data.u, data.pu, data.E)
+    return Key(data.u, data.u, data.pu, data.E, hash(frame[frame.find(b'"b":') :]))
 
 
 def _spot_depth(frame: bytes) -> Key:
     number = _read_spot_depth(frame).data.lastUpdateId
-    return Key(number, number, None, None)
+    return Key(number, number, None, None, hash(frame[frame.find(b'"bids":') :]))
 
 
 def key_reader(stream: str, market: str) -> Callable[[bytes], Key]:
@@ -132,6 +135,11 @@ def key_reader(stream: str, market: str) -> Callable[[bytes], Key]:
     if stream == "bookTicker":
         return _book_ticker
     return _spot_depth if market == "spot" else _depth
+
+
+def is_chained(stream: str, market: str) -> bool:
+    """Return whether the updates of a book stream name the one before them."""
+    return stream.startswith("depth") and market != "spot"
 
 
 def stream_of(frame: bytes) -> bytes:
@@ -175,11 +183,24 @@ class _Control(msgspec.Struct):
 _CONTROL = msgspec.json.Decoder(_Control)
 
 
+FIRST_TRADE_MS = 1_483_228_800_000  # 2017-01-01: the venue opened later
+AHEAD_MS = 86_400_000
+
+
 class RestTrade(msgspec.Struct, gc=False):
-    """The id and time of an aggregate trade as REST gives it."""
+    """What is read of an aggregate trade as REST gives it."""
 
     trade_id: int = msgspec.field(name="a")
     trade_ms: int = msgspec.field(name="T")
     price: str = msgspec.field(name="p")
     qty: str = msgspec.field(name="q")
     buyer_is_maker: bool = msgspec.field(name="m")
+
+    def is_plausible(self, now_ms: int) -> bool:
+        """Return whether this can be a trade: a time in microseconds or a negative one cannot, nor a text as price."""
+        if self.trade_id < 0 or not FIRST_TRADE_MS <= self.trade_ms <= now_ms + AHEAD_MS:
+            return False
+        try:
+            return math.isfinite(float(self.price)) and math.isfinite(float(self.qty))
+        except ValueError:
+            return False

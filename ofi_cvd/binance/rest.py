@@ -1,4 +1,4 @@
-"""The venue's REST interface: time, aggregate trades by id, book snapshot (PROTOCOL 1.7, 2.4, 4.14).
+"""The venue's REST interface: time, aggregate trades by id, book snapshot.
 
 Weights are respected before the venue complains, `Retry-After` of 429 and 418 is honoured, everything has a time-out
 and a bound, and what may be tried again is tried again with growing, jittered waits.
@@ -26,6 +26,7 @@ MINUTE_S = 60.0
 WEIGHT_SHARE = 0.8  # other programs of this address need some too
 MAX_BODY_BYTES = 16 * 1024 * 1024
 PAGE = 1000
+LONGEST_STAY_AWAY_S = 3600.0
 _TRIES = 5
 _WEIGHT_LIMIT = {"usdm": 2400, "spot": 6000}
 _PATHS = {"usdm": "/fapi/v1", "spot": "/api/v3"}
@@ -95,6 +96,7 @@ class RestClient:
         endpoint: where.
         market: `usdm` or `spot`.
         timeout_s: of each phase of a request.
+        total_s: of a whole request: an answer that drips must not keep others waiting.
         patience_s: waits longer than this are not slept through but reported as `RestUnavailableError`.
         clock: wall-clock seconds (the venue counts weights by wall-clock minutes).
         sleep: waits.
@@ -108,6 +110,7 @@ class RestClient:
         market: Market,
         *,
         timeout_s: float = 10.0,
+        total_s: float = 20.0,
         patience_s: float = 90.0,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -115,7 +118,7 @@ class RestClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._market: Market = market
-        self._patience_s = patience_s
+        self._patience_s, self._total_s = patience_s, total_s
         self._clock, self._sleep, self._rand = clock, sleep, rand
         self._budget = WeightBudget(_WEIGHT_LIMIT[market])
         self._blocked_until = 0.0
@@ -146,13 +149,22 @@ class RestClient:
     async def agg_trades(self, symbol: str, from_id: int, limit: int = PAGE) -> list[tuple[RestTrade, bytes]]:
         """Return up to `limit` aggregate trades from `from_id` on, by id: what we read of each, and its bytes verbatim.
 
+        The answer is taken up to the first row that cannot be read: what is behind it may be asked for again.
+
         Raises:
             RestRefusedError: the venue does not give them, for example because they are too old.
             RestUnavailableError: no usable answer for now.
         """
         params = {"symbol": symbol, "fromId": str(from_id), "limit": str(limit)}
-        rows = _decode("aggTrades", await self._get("aggTrades", params), list[msgspec.Raw])
-        return [(_decode("aggTrades", bytes(row), RestTrade), bytes(row)) for row in rows]
+        trades: list[tuple[RestTrade, bytes]] = []
+        for row in _decode("aggTrades", await self._get("aggTrades", params), list[msgspec.Raw]):
+            try:
+                trades.append((_decode("aggTrades", bytes(row), RestTrade), bytes(row)))
+            except RestUnavailableError:
+                if not trades:
+                    raise
+                break
+        return trades
 
     async def depth(self, symbol: str, limit: int = 1000) -> bytes:
         """Return a book snapshot, verbatim.
@@ -169,7 +181,10 @@ class RestClient:
         for attempt in range(tries):
             await self._wait_for_leave(name)
             try:
-                status, headers, body = await self._ask(name, params)
+                async with asyncio.timeout(self._total_s):
+                    status, headers, body = await self._ask(name, params)
+            except TimeoutError:
+                reason = f"no whole answer within {self._total_s:.0f} s"
             except httpx.HTTPError as error:
                 reason = f"{type(error).__name__} {error}".strip()
             else:
@@ -208,7 +223,7 @@ class RestClient:
     def _retry_after_s(self, status: int, headers: httpx.Headers) -> float:
         text = headers.get("Retry-After", "")
         if text.isascii() and text.isdigit():
-            return float(text)
+            return min(float(text[:9]), LONGEST_STAY_AWAY_S)  # an absurd wish must not end the repairs of a whole run
         return _BAN_S if status == 418 else MINUTE_S - self._clock() % MINUTE_S
 
 
@@ -219,5 +234,5 @@ class _Time(msgspec.Struct):
 def _decode(name: str, body: bytes, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RestUnavailableError(name, f"an unreadable answer: {error}", MINUTE_S) from None

@@ -1,25 +1,25 @@
-"""What the session asks the shell to do."""
+"""What the session asks the shell to do, in order. Connections and streams are named, never handed over."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-if TYPE_CHECKING:
-    from ofi_cvd.collect.group import Link
-    from ofi_cvd.collect.track import Track
-
-
-@dataclass(frozen=True)
-class Open:
-    """Connect to the link's URL, under its name."""
-
-    link: Link
+StreamKey: TypeAlias = tuple[str, str]  # symbol and stream
+Line: TypeAlias = tuple[StreamKey, int, bytes]  # whose, when received (ns), the spool line
 
 
 @dataclass(frozen=True)
-class Close:
+class OpenConnection:
+    """Connect to `url`; the connection is called `conn`."""
+
+    conn: str
+    url: str
+
+
+@dataclass(frozen=True)
+class CloseConnection:
     """Close a connection that is no longer needed; its end is still reported."""
 
     conn: str
@@ -27,23 +27,33 @@ class Close:
 
 
 @dataclass(frozen=True)
-class Fetch:
-    """Fetch the trades `first..last` over REST."""
+class StoreLines:
+    """Append received lines to the spool."""
 
-    track: Track
-    first: int
-    last: int
+    lines: Sequence[Line]
 
 
 @dataclass(frozen=True)
-class Note:
-    """Put a record into the ledger."""
+class StoreRepair:
+    """Append a fetched trade to the repair file of the hour it belongs to."""
+
+    symbol: str
+    stream: str
+    recv_ns: int
+    hour_ms: int
+    line: bytes
+
+
+@dataclass(frozen=True)
+class LedgerRecord:
+    """Put a record into the ledger, of the hour of `hour_ms` or else of now."""
 
     event: str
     symbol: str | None = None
     stream: str | None = None
     conn: str | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
+    hour_ms: int | None = None
 
 
-Action: TypeAlias = Open | Close | Fetch | Note
+Action: TypeAlias = OpenConnection | CloseConnection | StoreLines | StoreRepair | LedgerRecord

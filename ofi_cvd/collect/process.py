@@ -18,7 +18,7 @@ from ofi_cvd.settings import Settings
 
 
 def run_recorder(settings: Settings) -> RecorderStats:
-    """Record until SIGINT, SIGTERM (Windows: also Ctrl-Break) or `RUN_HOURS`; return what was counted.
+    """Record until SIGINT, SIGTERM (Windows: also Ctrl-SequenceBreak) or `RUN_HOURS`; return what was counted.
 
     Raises:
         OfiCvdError: as `record`.

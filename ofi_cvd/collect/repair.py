@@ -1,106 +1,143 @@
-"""Fetches missing trades by id into the repair files of the hours they belong to; what cannot be had is said so."""
+"""Which missing trades to ask for next, and what an answer proves. Decisions only: no socket, no file, no clock.
+
+Symbols take turns; of a symbol the newest gap comes first, with the older gaps that the same page of ids covers. The
+exchange's plain word alone ends the asking: an answer that holds a later id and leaves out the one that was asked for.
+An empty answer proves nothing, for the REST side may lag behind the stream; neither does a refusal.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from ofi_cvd.binance.keys import RestTrade
-from ofi_cvd.binance.rest import PAGE, RestClient, RestRefusedError, RestUnavailableError
+from ofi_cvd.binance.rest import PAGE
 from ofi_cvd.binance.wire import stream_name
-from ofi_cvd.collect.actions import Fetch, Note
-from ofi_cvd.collect.resume import merged
-from ofi_cvd.collect.spooler import Repair
-from ofi_cvd.collect.track import Track
+from ofi_cvd.collect import records
+from ofi_cvd.collect.actions import Action, StoreRepair, StreamKey
+from ofi_cvd.collect.id_gaps import merged
+from ofi_cvd.collect.stream_state import StreamState
 from ofi_cvd.common.times import HOUR_MS
-from ofi_cvd.errors import ExchangeError
 from ofi_cvd.spool.writer import wrap
 
-EMPTY_TRIES = 3  # just after the fact the venue's REST side may lag behind its stream
-EMPTY_WAIT_S = 2.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
+LONGEST_REFUSED_S = 600.0
+NO_KEY = "the exchange gives single trades by id only to holders of a key"
+ABSENT = "the exchange has later trades and not these"
 
-log = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class TradesRequest:
+    """Ask for the trades `first..last` of a stream, at most one page."""
+
+    key: StreamKey
+    first: int
+    last: int
+
+    @property
+    def count(self) -> int:
+        """How many ids are asked for."""
+        return self.last - self.first + 1
 
 
 @dataclass
-class Repairer:
-    """Carries out one fetch after the other.
+class _Queue:
+    """The asking of one stream: whether a request is under way, and how long to wait after trouble."""
 
-    Attributes:
-        rest: the venue.
-        put: takes a fetched trade, when there is room.
-        note: takes a ledger record.
-        clock: monotonic seconds.
-        clock_ns: wall-clock time.
+    is_asking: bool = False
+    wait_until: float = 0.0
+    failures: int = 0
+
+
+class RepairScheduler:
+    """Decides; see the module.
+
+    Args:
+        states: the streams.
+        act: takes the lines and records that an answer leads to.
     """
 
-    rest: RestClient
-    put: Callable[[Repair], Awaitable[None]]
-    note: Callable[[Note], None]
-    clock: Callable[[], float]
-    clock_ns: Callable[[], int]
-    _empty: dict[tuple[str, int], int] = field(default_factory=dict)
+    def __init__(self, states: Mapping[StreamKey, StreamState], act: Callable[[Action], None]) -> None:
+        self._states, self._act = states, act
+        self._queues = {key: _Queue() for key, state in states.items() if state.is_trade}
 
-    async def run(self, fetch: Fetch) -> None:
-        """Fetch what is still missing of `fetch`; note what was repaired and what cannot be, or put it off."""
-        track = fetch.track
-        if track.stream != "aggTrade":
-            self._give_up(track, fetch.first, fetch.last, "the venue gives single trades by id only to key holders")
-            return
-        got: list[int] = []
-        try:
-            await self._pages(track, fetch.first, fetch.last, got)
-        except RestRefusedError as error:
-            self._note_repaired(track, got)
-            self._give_up(track, fetch.first, fetch.last, str(error))
-        except RestUnavailableError as error:
-            self._note_repaired(track, got)
-            log.warning(
-                "repair.put_off", extra={"symbol": track.symbol, "retry_s": error.retry_s, "reason": str(error)}
-            )
-            track.retry(fetch.first, fetch.last, self.clock() + error.retry_s)
-        except ExchangeError as error:
-            self._note_repaired(track, got)
-            self._give_up(track, fetch.first, fetch.last, str(error))
-        else:
-            self._note_repaired(track, got)
-
-    async def _pages(self, track: Track, first: int, last: int, got: list[int]) -> None:
-        while missing := track.missing_in(first, last):
-            low, high = missing[0]
-            rows = await self.rest.agg_trades(track.symbol, low, min(PAGE, high - low + 1))
-            rows = [row for row in rows if low <= row[0].trade_id <= high]
-            if not rows:
-                tries = self._empty[track.symbol, low] = self._empty.get((track.symbol, low), 0) + 1
-                if tries < EMPTY_TRIES:
-                    track.retry(first, last, self.clock() + EMPTY_WAIT_S)
-                    return
-                del self._empty[track.symbol, low]
-                self._give_up(track, low, high, "the venue has no such ids")
+    def next_request(self, now: float) -> TradesRequest | None:
+        """Return what to ask for now, and take it as asked; None if nothing is due."""
+        for key, queue in list(self._queues.items()):
+            state = self._states[key]
+            if queue.is_asking or now < queue.wait_until:
                 continue
-            for trade, raw in rows:
-                if track.repair(trade.trade_id):
-                    got.append(trade.trade_id)
-                    await self.put(self._line(track, trade, raw))
-            reached = rows[-1][0].trade_id
-            for unknown in track.missing_in(low, reached):  # skipped by a venue that has later ones: it has them not
-                self._give_up(track, *unknown, "the venue has no such ids")
+            if (gap := state.id_gaps.newest_due(now)) is None:
+                continue
+            if state.stream != "aggTrade":
+                self._give_up(state, gap.first, gap.last, NO_KEY)
+                continue
+            low = max(0, gap.last - PAGE + 1)
+            first = min(one.first for one in state.id_gaps.overlapping(low, gap.last) if one.reported)
+            self._queues[key] = self._queues.pop(key)  # to the end of the row
+            queue.is_asking = True
+            return TradesRequest(key, max(low, first), gap.last)
+        return None
 
-    def _line(self, track: Track, trade: RestTrade, raw: bytes) -> Repair:
-        recv_ns = self.clock_ns()
-        line = wrap(recv_ns, "rest", stream_name(track.symbol, track.stream), raw)
-        return Repair(track.symbol, track.stream, recv_ns, trade.trade_ms // HOUR_MS * HOUR_MS, line)
+    def answered(
+        self, request: TradesRequest, rows: Sequence[tuple[RestTrade, bytes]], recv_ns: int, now: float
+    ) -> None:
+        """Take an answer: trades in the order of their ids, from the first one asked for on."""
+        state, queue = self._states[request.key], self._queues[request.key]
+        queue.is_asking, queue.failures, queue.wait_until = False, 0, 0.0
+        got, unusable = [], set()
+        reached = max((trade.trade_id for trade, _ in rows), default=request.first - 1)
+        for trade, raw in rows:
+            if not trade.is_plausible(recv_ns // 1_000_000):
+                unusable.add(trade.trade_id)
+            elif state.repair(trade.trade_id):
+                got.append(trade.trade_id)
+                self._store(state, trade, raw, recv_ns)
+        state.stats.repaired += len(got)
+        for ids in merged((number, number) for number in got):
+            self._act(records.repaired(state, ids))
+        for first, last in state.id_gaps.missing_in(request.first, min(request.last, reached)):
+            self._settle_absent(state, first, last, unusable)
+        self._ask_again_later(state, request, now, is_empty=not got)
 
-    def _note_repaired(self, track: Track, ids: list[int]) -> None:
-        track.stats.repaired += len(ids)
-        for first, last in merged((number, number) for number in ids):
-            facts = {"expected": first, "received": last + 1, "count": last - first + 1}
-            self.note(Note("repaired", track.symbol, track.stream, "rest", facts))
+    def failed(self, request: TradesRequest, retry_s: float, now: float) -> None:
+        """Take note that there was no usable answer; the stream waits, longer each time, and nothing is given up."""
+        queue = self._queues[request.key]
+        queue.is_asking = False
+        queue.failures += 1
+        grown_s = min(FIRST_WAIT_S * 2.0 ** min(queue.failures - 1, 16), LONGEST_REFUSED_S)
+        queue.wait_until = now + max(min(retry_s, LONGEST_REFUSED_S), grown_s)
 
-    def _give_up(self, track: Track, first: int, last: int, reason: str) -> None:
-        for low, high in track.missing_in(first, last):
-            track.stats.unrepairable += high - low + 1
-            facts = {"expected": low, "received": high + 1, "missing": high - low + 1, "reason": reason}
-            self.note(Note("unrepairable", track.symbol, track.stream, "rest", facts))
-            track.forget(low, high)
+    def restart(self) -> None:
+        """Forget requests under way and waits: whoever carried them out has been stopped."""
+        for key, queue in self._queues.items():
+            queue.is_asking, queue.wait_until = False, 0.0
+            for gap in self._states[key].id_gaps:
+                gap.due = 0.0
+
+    def _settle_absent(self, state: StreamState, first: int, last: int, unusable: set[int]) -> None:
+        """Give up ids below one that the exchange has, save for those that came damaged."""
+        begin = first
+        for number in sorted(number for number in unusable if first <= number <= last):
+            if begin < number:
+                self._give_up(state, begin, number - 1, ABSENT)
+            begin = number + 1
+        if begin <= last:
+            self._give_up(state, begin, last, ABSENT)
+
+    def _ask_again_later(self, state: StreamState, request: TradesRequest, now: float, *, is_empty: bool) -> None:
+        """Let what is still missing wait: the REST side does not have it yet, or sent it damaged."""
+        for gap in state.id_gaps.overlapping(request.first, request.last):
+            gap.empty = gap.empty + 1 if is_empty else 0
+            gap.due = now + min(FIRST_WAIT_S * 2.0 ** min(gap.empty, 16), LONGEST_WAIT_S)
+
+    def _give_up(self, state: StreamState, first: int, last: int, reason: str) -> None:
+        for ids in state.id_gaps.missing_in(first, last):
+            state.stats.unrepairable += ids[1] - ids[0] + 1
+            self._act(records.unrepairable(state, ids, reason))
+        state.id_gaps.remove(first, last)
+
+    def _store(self, state: StreamState, trade: RestTrade, raw: bytes, recv_ns: int) -> None:
+        line = wrap(recv_ns, "rest", stream_name(state.symbol, state.stream), raw)
+        hour_ms = trade.trade_ms // HOUR_MS * HOUR_MS
+        self._act(StoreRepair(state.symbol, state.stream, recv_ns, hour_ms, line))

@@ -1,4 +1,4 @@
-"""Plain counters of a running recorder, for the status panel, the log and whoever exports metrics (SPEC section 14).
+"""Plain counters of a running recorder, for the status panel, the log and whoever exports metrics.
 
 Written by the recorder alone; reading them from another thread gives figures that may be a moment apart.
 """
@@ -54,12 +54,14 @@ class StreamStats:
     Attributes:
         received: frames stored or handed to storage.
         duplicates: exact repetitions of an id seen before, not stored (`dedup_hits_total`).
+        differing: frames with the id of another and other content; stored.
         dropped: frames lost to a full queue or a refusing disk (`dropped_frames_total`).
-        unreadable: frames of this stream that no reader would accept; stored, but their ids do not count as seen.
+        unreadable: frames of this stream that no reader would accept, or whose id is too far ahead to be believed;
+            stored, but their ids do not count as seen.
         late: ids that came out of order.
-        gaps: holes found; `missing` the trade ids in them.
+        gaps: id_gaps found; `missing` the trade ids in them.
         repaired: trade ids fetched later; `unrepairable`, those that could not be.
-        breaks: holes of a book stream.
+        breaks: id_gaps of a book stream.
         silence_s: seconds since the last frame; None before the first.
         deadline_s: after how many silent seconds the stream is suspect; None before the first second.
         rate: frames a second over the last tick of about a second.
@@ -68,6 +70,7 @@ class StreamStats:
 
     received: int = 0
     duplicates: int = 0
+    differing: int = 0
     dropped: int = 0
     unreadable: int = 0
     late: int = 0
@@ -75,6 +78,7 @@ class StreamStats:
     missing: int = 0
     repaired: int = 0
     unrepairable: int = 0
+    open_ids: int = 0
     breaks: int = 0
     silence_s: float | None = None
     deadline_s: float | None = None

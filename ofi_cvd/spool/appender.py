@@ -10,12 +10,28 @@ from ofi_cvd.spool.disk import ends_torn, open_append
 from ofi_cvd.spool.ledger import Ledger
 
 
+@dataclass(frozen=True)
+class Damage:
+    """What happened to a file under its writer.
+
+    Attributes:
+        reason: `deleted` or `truncated`.
+        lines: how many lines of ours that took, in proportion where a part is left.
+        lost_bytes: how many bytes are gone.
+    """
+
+    reason: str
+    lines: int
+    lost_bytes: int
+
+
 @dataclass
 class Appender:
     """Buffers lines and appends them; after a short or refused write it goes on at the very byte.
 
     Attributes:
         lines: whole lines without newline that no write has been tried with.
+        unsynced: this file and folders that hold new names, as far as they were written and not fsynced since.
     """
 
     path: Path
@@ -23,11 +39,13 @@ class Appender:
     symbol: str
     stream: str
     lines: list[bytes] = field(default_factory=list)
+    unsynced: set[Path] = field(default_factory=set)
     _rest: bytes = b""  # joined bytes of which the disk has taken `_taken`; starts at the start of a line
     _taken: int = 0
     _size: int = -1  # of the file after our last write: tells our own half line from a stranger's
     _handle: int | None = None
-    _dirty: bool = False
+    _opened_size: int = 0
+    _written: int = 0  # lines given to the file since it was opened
 
     @property
     def waiting(self) -> bool:
@@ -38,6 +56,11 @@ class Appender:
     def waiting_bytes(self) -> int:
         """Bytes the operating system has not taken yet, newlines included."""
         return len(self._rest) - self._taken + sum(map(len, self.lines)) + len(self.lines)
+
+    @property
+    def waiting_lines(self) -> int:
+        """Lines the operating system has not taken whole yet."""
+        return len(self.lines) + self._rest.count(b"\n")
 
     def write(self, ledger: Ledger, now_ns: int) -> None:
         """Append everything that waits.
@@ -54,15 +77,27 @@ class Appender:
             self.lines.clear()
             self._drain(self._handle)
 
-    def fsync(self) -> None:
-        """Make what was written durable.
+    def damage(self) -> Damage | None:
+        """Return what somebody did to the open file, and let go of it so that the next write begins anew.
 
         Raises:
-            OSError: the disk refused; it is tried again next time.
+            OSError: the disk refused to say.
         """
-        if self._dirty and self._handle is not None:
-            os.fsync(self._handle)
-            self._dirty = False
+        if self._handle is None:
+            return None
+        ours = os.fstat(self._handle)
+        try:
+            is_there = os.path.samestat(ours, self.path.stat())
+        except FileNotFoundError:
+            is_there = False
+        if is_there and ours.st_size >= self._size:
+            return None
+        lost_bytes = self._size - (ours.st_size if is_there else 0)
+        ours_bytes = self._size - self._opened_size
+        share = min(1.0, lost_bytes / ours_bytes) if ours_bytes else 0.0
+        damage = Damage("truncated" if is_there else "deleted", round(share * self._written), lost_bytes)
+        self.close()
+        return damage
 
     def close(self) -> None:
         """Give the descriptor back; a half-written line stays known and is finished when it is opened again."""
@@ -79,14 +114,16 @@ class Appender:
                     raise OSError(f"{self.path.name}: the disk takes no more bytes")
                 self._taken += count
                 self._size += count
-                self._dirty = True
+                self.unsynced.add(self.path)
         finally:
             whole = self._rest.rfind(b"\n", 0, self._taken) + 1
+            self._written += self._rest.count(b"\n", 0, whole)
             self._rest, self._taken = self._rest[whole:], self._taken - whole
 
     def _open(self, ledger: Ledger, now_ns: int) -> None:
-        handle = open_append(self.path)
+        handle, folders = open_append(self.path)
         try:
+            self.unsynced.update(folders)
             size = os.fstat(handle).st_size
             if self._taken and size != self._size:
                 self._taken = 0  # somebody closed our half line or sealed it away: send the line again, whole
@@ -105,4 +142,5 @@ class Appender:
         except OSError:
             os.close(handle)
             raise
-        self._size, self._handle = size, handle
+        self._size = self._opened_size = size
+        self._handle, self._written = handle, 0

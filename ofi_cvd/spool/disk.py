@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from filelock import FileLock
@@ -12,8 +11,10 @@ from filelock import FileLock
 APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
 
 
-def open_append(path: Path) -> int:
-    """Return a descriptor that appends to `path`, creating it and its folders; a new name is made durable.
+def open_append(path: Path) -> tuple[int, list[Path]]:
+    """Return a descriptor that appends to `path`, creating it and its folders, and the folders with a new name.
+
+    The new names are durable once those folders are fsynced (`fsync_folder`).
 
     Raises:
         OSError: the disk refused.
@@ -23,20 +24,7 @@ def open_append(path: Path) -> int:
     if folder_new:
         path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, APPEND, 0o644)
-    if new:
-        for folder in list(path.parents)[: 3 if folder_new else 1]:  # hour, date, spool
-            fsync_folder(folder)
-    return handle
-
-
-@contextlib.contextmanager
-def append_handle(path: Path) -> Iterator[int]:
-    """Open `path` for appending and close it again."""
-    handle = open_append(path)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
+    return handle, list(path.parents)[: 3 if folder_new else 1] if new else []  # hour, date, spool
 
 
 def ends_torn(path: Path) -> bool:
@@ -72,6 +60,30 @@ def fsync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+class SyncBatch:
+    """Files and folders to be made durable; may be run by another thread than the one that writes.
+
+    Attributes:
+        paths: what is not durable yet.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self.paths = set(paths)
+
+    def run(self) -> None:
+        """Fsync everything, files before the folders that name them.
+
+        Raises:
+            OSError: the disk refused; `paths` is what is left.
+        """
+        for path in sorted(self.paths, key=lambda path: (path.is_dir(), path)):
+            if path.is_dir():
+                fsync_folder(path)
+            else:
+                fsync_path(path)
+            self.paths.discard(path)
 
 
 def closed_hours_lock(root: Path) -> FileLock:

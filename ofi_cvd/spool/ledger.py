@@ -1,4 +1,4 @@
-"""The ledger: what happened to the recording, one JSON object a line beside the data (SPEC section 2)."""
+"""The ledger: what happened to the recording, one JSON object a line beside the data."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from ofi_cvd.spool.disk import append_handle, ends_torn, fsync_path
+from ofi_cvd.spool.disk import SyncBatch, ends_torn, open_append
 from ofi_cvd.spool.hours import hour_of_ns, ledger_path, list_hours
 
 EVENTS = frozenset(
     {
-        "connect", "disconnect", "rotate", "silent", "gap", "repaired", "unrepairable", "drop", "clock", "torn",
-        "seal", "shutdown", "imported", "absent", "reconcile",
+        "connect", "disconnect", "rotate", "silent", "gap", "repaired", "unrepairable", "drop", "duplicate", "clock",
+        "torn", "seal", "snapshot", "audit", "imported", "absent", "reconcile", "shutdown",
     }
 )  # fmt: skip
 RESERVED = frozenset({"recv_ns", "event", "symbol", "stream", "conn"})
@@ -34,7 +34,7 @@ class Ledger:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._pending: list[tuple[Path, bytes]] = []
-        self._unsynced: set[Path] = set()
+        self.unsynced: set[Path] = set()
         self._checked: set[Path] = set()
 
     def record(
@@ -53,7 +53,7 @@ class Ledger:
         It never raises `OSError`: what cannot be written now is kept, and the next `flush` or `sync` reports it.
 
         Raises:
-            ValueError: an event that SPEC section 2 does not name.
+            ValueError: an event that the ledger does not have.
         """
         if event not in EVENTS:
             raise ValueError(f"expected one of {', '.join(sorted(EVENTS))}, found {event!r}")
@@ -88,20 +88,25 @@ class Ledger:
             OSError: the disk refused; nothing is forgotten.
         """
         self.flush()
-        for path in sorted(self._unsynced):
-            fsync_path(path)
-            self._unsynced.discard(path)
-        self._checked.clear()
+        batch = SyncBatch(self.unsynced)
+        self.unsynced = set()
+        try:
+            batch.run()
+        finally:
+            self.unsynced |= batch.paths
 
     def _write(self, path: Path, line: bytes) -> None:
-        with append_handle(path) as handle:
+        handle, folders = open_append(path)
+        try:
             if path not in self._checked and ends_torn(path):
                 line = b"\n" + line  # close what a killed process left half-written
-            self._unsynced.add(path)
+            self.unsynced.update([path, *folders])
             if os.write(handle, line) != len(line):
                 self._checked.discard(path)
                 raise OSError(f"{path.name}: the disk took part of a record")
-            self._checked.add(path)
+            self._checked = {path}  # others may append too; whole lines are one write each
+        finally:
+            os.close(handle)
 
 
 def read_ledger(root: Path, start_ms: int | None = None, end_ms: int | None = None) -> list[dict[str, object]]:
@@ -122,8 +127,8 @@ def read_ledger_file(folder: Path) -> list[dict[str, object]]:
     for line in lines:
         try:
             rows.append(_DECODER.decode(line))
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            continue  # torn by a crash, closed by the next writer
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue  # torn by a crash and closed by the next writer, or damaged
     return rows
 
 

@@ -1,21 +1,29 @@
-"""Appends received lines to the hourly files: buffered, resumed where a disk refused, never torn (SPEC section 2)."""
+"""Appends received lines to the hourly files: buffered, resumed where a disk refused, never torn."""
 
 from __future__ import annotations
 
+import errno
+import logging
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, NamedTuple, Self
+
+from filelock import Timeout
 
 from ofi_cvd.common.times import HOUR_NS, hour_of
 from ofi_cvd.spool.appender import Appender
-from ofi_cvd.spool.disk import closed_hours_lock
+from ofi_cvd.spool.disk import SyncBatch, closed_hours_lock
 from ofi_cvd.spool.hours import hour_of_ns, stream_path
 from ofi_cvd.spool.ledger import Ledger
 
+LOCKED_NS = 2_000_000_000  # a lock held for longer is said, and again at this interval
 LATE_NS = 30_000_000_000  # after this an hour's files are no longer held open, so that a seal may take them
+
+log = logging.getLogger(__name__)
 
 _CONN = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
@@ -55,17 +63,23 @@ def wrap(recv_ns: int, conn: str, stream: str, data: bytes) -> bytes:
     return splice(recv_ns, conn, b'{"stream":"%b","data":%b}' % (stream.encode(), data.strip()))
 
 
+class Lost(NamedTuple):
+    """Lines of one stream that never reached the disk."""
+
+    symbol: str
+    stream: str
+    lines: int
+    bytes: int
+
+
 class SpoolWriter:
     """The spool's writing end; one per recording process.
 
-    `append` only remembers. `tick`, `flush` and `sync` touch the disk; where it refuses they raise `OSError` and keep
-    every byte that has not arrived, and the next call goes on exactly where the disk stopped, in mid-line if need be.
+    `append` only remembers. `flush` and `sync` touch the disk; where it refuses they raise `OSError` and keep every byte
+    that has not arrived, and the next call goes on exactly where the disk stopped, in mid-line if need be.
 
     Args:
         root: the spool's folder; it is created with the first line.
-        flush_secs: lines reach the operating system at least this often, driven by `tick`.
-        fsync_secs: and the disk at least this often; None leaves that to the operating system.
-        flush_bytes: `tick` flushes at once when this much is waiting.
         ledger: where torn lines are noted, by default the spool's own.
         clock_ns: the time, which decides what hours are over.
     """
@@ -74,23 +88,17 @@ class SpoolWriter:
         self,
         root: Path,
         *,
-        flush_secs: float = 0.2,
-        fsync_secs: float | None = 1.0,
-        flush_bytes: int = 4 * 1024 * 1024,
         ledger: Ledger | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.ledger = ledger or Ledger(root)
         self._root = root
-        self._flush_ns = round(flush_secs * 1e9)
-        self._fsync_ns = None if fsync_secs is None else round(fsync_secs * 1e9)
-        self._flush_bytes = flush_bytes
         self._clock_ns = clock_ns
         self._files: dict[tuple[int, str, str, bool], Appender] = {}
+        self._unsynced: set[Path] = set()
         self._waiting = 0
-        self._refused = False
-        self._next_flush_ns = 0
-        self._next_sync_ns = 0
+        self._locked_since_ns: int | None = None
+        self._said_ns = 0
 
     @property
     def pending_bytes(self) -> int:
@@ -121,41 +129,29 @@ class SpoolWriter:
         file.lines.append(line)
         self._waiting += len(line) + 1
 
-    def tick(self, now_ns: int | None = None) -> None:
-        """Do what is due: flush, fsync, close the files of hours that are over. Cheap when nothing is.
-
-        Raises:
-            OSError: the disk refused; nothing is forgotten, and the next tick tries again.
-        """
-        now_ns = self._clock_ns() if now_ns is None else now_ns
-        if self._fsync_ns is not None and now_ns >= self._next_sync_ns:
-            self.sync(now_ns)
-        elif now_ns >= self._next_flush_ns or (self._waiting >= self._flush_bytes and not self._refused):
-            self.flush(now_ns)
-
     def flush(self, now_ns: int | None = None) -> None:
         """Give everything that waits to the operating system and let go of files whose hour is over.
 
-        A file that refuses does not keep the others from being written.
+        A file that refuses does not keep the others from being written. Lines for hours that are over wait while
+        another process holds the lock of closed hours.
 
         Raises:
             OSError: the disk refused (the first of the reasons); what was not written is kept.
         """
         now_ns = self._clock_ns() if now_ns is None else now_ns
-        self._next_flush_ns = now_ns + self._flush_ns  # a disk that refuses is asked again then, not at every tick
         refused: OSError | None = None
         for key, file in list(self._files.items()):
             try:
-                if now_ns >= (key[0] + 1) * HOUR_NS + LATE_NS:
-                    self._flush_late(file)
+                if now_ns < (key[0] + 1) * HOUR_NS + LATE_NS:
+                    if file.waiting:
+                        self._retry_without_handles(partial(file.write, self.ledger, now_ns))
+                elif self._flush_late(file, now_ns):
+                    self._unsynced |= file.unsynced
                     del self._files[key]
-                elif file.waiting:
-                    file.write(self.ledger, now_ns)
             except OSError as error:
                 refused = refused or error
         self._waiting = sum(file.waiting_bytes for file in self._files.values())
-        self._refused = refused is not None
-        self.ledger.flush()
+        self._retry_without_handles(self.ledger.flush)
         if refused is not None:
             raise refused
 
@@ -165,13 +161,38 @@ class SpoolWriter:
         Raises:
             OSError: the disk refused; nothing is forgotten.
         """
-        now_ns = self._clock_ns() if now_ns is None else now_ns
-        if self._fsync_ns is not None:
-            self._next_sync_ns = now_ns + self._fsync_ns
         self.flush(now_ns)
+        batch = self.take_unsynced()
+        try:
+            batch.run()
+        finally:
+            self.put_back(batch)
+
+    def take_unsynced(self) -> SyncBatch:
+        """Return what was written and is not durable, and forget it: the caller runs the batch, here or elsewhere."""
+        paths, self._unsynced = self._unsynced | self.ledger.unsynced, set()
+        self.ledger.unsynced = set()
         for file in self._files.values():
-            file.fsync()
-        self.ledger.sync()
+            paths |= file.unsynced
+            file.unsynced = set()
+        return SyncBatch(paths)
+
+    def put_back(self, batch: SyncBatch) -> None:
+        """Take back what of a batch the disk refused."""
+        self._unsynced |= batch.paths
+
+    def find_damage(self, now_ns: int) -> int:
+        """Look whether open files were deleted or truncated by somebody; note it, begin anew, and return how many."""
+        found = 0
+        for file in self._files.values():
+            damage = file.damage()
+            if damage is None:
+                continue
+            found += 1
+            facts: dict[str, Any] = {"reason": damage.reason, "count": damage.lines, "bytes": damage.lost_bytes}
+            log.error("spool.file_damaged", extra={"file": str(file.path)} | facts)
+            self.ledger.record("drop", recv_ns=now_ns, symbol=file.symbol, stream=file.stream, **facts)
+        return found
 
     def close(self) -> None:
         """Write, make durable and close everything.
@@ -180,31 +201,61 @@ class SpoolWriter:
             OSError: the disk refused; the writer stays usable, so that the caller can try again or `abandon`.
         """
         self.sync()
+        if self._waiting:
+            raise OSError("another process holds the lock of closed hours")
         self.abandon()
 
-    def abandon(self) -> int:
-        """Close the files without writing; return how many bytes that loses (the caller's ledger names them)."""
-        lost, self._waiting = self._waiting, 0
+    def abandon(self) -> list[Lost]:
+        """Close the files without writing; return what that loses, by file."""
+        lost = [
+            Lost(file.symbol, file.stream, file.waiting_lines, file.waiting_bytes)
+            for file in self._files.values()
+            if file.waiting
+        ]
         for file in self._files.values():
             file.close()
         self._files.clear()
+        self._waiting = 0
         return lost
 
-    def _flush_late(self, file: Appender) -> None:
-        """Write to an hour that is over: a seal may swap its files, so open, write and close under the lock."""
-        if not file.waiting:
-            if self._fsync_ns is not None:
-                file.fsync()
-            file.close()
-            return
+    def _flush_late(self, file: Appender, now_ns: int) -> bool:
+        """Write to an hour that is over: a seal may swap its files, so open, write and close under the lock.
+
+        Returns False if the lock is held by another process: then the lines wait, and the others are written.
+        """
         file.close()
-        with closed_hours_lock(self._root):
-            try:
-                file.write(self.ledger, self._clock_ns())
-                if self._fsync_ns is not None:
-                    file.fsync()
-            finally:
+        if not file.waiting:
+            return True
+        lock = closed_hours_lock(self._root)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            self._say_locked(now_ns)
+            return False
+        try:
+            file.write(self.ledger, now_ns)
+        finally:
+            file.close()
+            lock.release()
+        self._locked_since_ns = None
+        return True
+
+    def _say_locked(self, now_ns: int) -> None:
+        since_ns = self._locked_since_ns = now_ns if self._locked_since_ns is None else self._locked_since_ns
+        if now_ns - since_ns >= LOCKED_NS and now_ns - self._said_ns >= LOCKED_NS:
+            self._said_ns = now_ns
+            log.warning("spool.closed_hours_locked", extra={"held_s": (now_ns - since_ns) // 1_000_000_000})
+
+    def _retry_without_handles(self, write: Callable[[], None]) -> None:
+        """Write; where the process may open no more files, close those that are open and try again."""
+        try:
+            write()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            for file in self._files.values():
                 file.close()
+            write()
 
     def __enter__(self) -> Self:
         return self

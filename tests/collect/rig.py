@@ -125,7 +125,7 @@ def events(spool: Path, event: str, stream: str | None = None) -> list[dict]:
 def assert_whole(spool: Path, symbol: str = "BTCUSDT", *, may_end_open: bool = False) -> list[int]:
     """Assert that trade ids are contiguous, save for what the ledger calls unrepairable, and none is stored twice.
 
-    `may_end_open`: a hole that the end of the recording left to the next one has to be in the ledger as a gap.
+    `may_end_open`: a gap that the end of the recording left to the next one has to be in the ledger as a gap.
     """
     ids = trade_ids(spool, symbol)
     twice = [number for number, count in Counter(ids).items() if count > 1]

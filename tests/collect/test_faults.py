@@ -1,4 +1,4 @@
-"""Every fault of the built-in exchange: afterwards trade ids are whole or the hole is in the ledger, none is twice."""
+"""Every fault of the built-in exchange: afterwards trade ids are whole or the gap is in the ledger, none is twice."""
 
 from __future__ import annotations
 
@@ -136,18 +136,21 @@ async def test_skipped_books_are_a_gap_and_never_invented(tmp_path: Path) -> Non
     assert_breaks_told(tmp_path)
 
 
-async def test_what_the_venue_refuses_to_give_is_unrepairable(tmp_path: Path) -> None:
-    async with Exchange(market()) as exchange, recording(settings(exchange, tmp_path)) as run:
-        await run.until(lambda stats: stats.clock_offset_ms is not None)
-        await run.frames(50)
-        exchange.inject("rest-500", "400")
-        exchange.inject("gap", "btcusdt@aggTrade", count=4)
-        await run.until(lambda stats: stats.total("unrepairable") == 4)
-        await run.frames(20)
+async def test_what_the_venue_refuses_is_asked_for_again_by_the_next_start(tmp_path: Path) -> None:
+    """A refusal is no word about the ids: nothing is given up."""
+    async with Exchange(market()) as exchange:
+        async with recording(settings(exchange, tmp_path)) as run:
+            await run.until(lambda stats: stats.clock_offset_ms is not None)
+            await run.frames(50)
+            exchange.inject("rest-500", "403", count=1000)
+            exchange.inject("gap", "btcusdt@aggTrade", count=4)
+            await run.until(lambda stats: stats.total("missing") == 4)
+            await run.frames(20)
+        assert events(tmp_path, "unrepairable") == []
+        exchange.clear("rest-500")
+        async with recording(settings(exchange, tmp_path)) as run:
+            await run.until(lambda stats: stats.total("repaired") >= 4)
     assert_whole(tmp_path)
-    (record,) = events(tmp_path, "unrepairable")
-    assert record["missing"] == 4
-    assert "400" in record["reason"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A recorder that starts where another stopped: downtime is repaired, what is known stays out, holes are told."""
+"""A recorder that starts where another stopped: downtime is repaired, what is known stays out, id_gaps are told."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import json
 import time
 from pathlib import Path
 
-from ofi_cvd.collect.resume import find_tail, merged
+from ofi_cvd.binance.keys import Key
+from ofi_cvd.collect.id_gaps import IdGap, merged
+from ofi_cvd.collect.lookback import StreamRecords, open_gaps, read_records, unsaid_breaks
+from ofi_cvd.collect.resume import Tail, TailLine, find_tail
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.exchange.server import Exchange
-from ofi_cvd.spool.hours import list_files
+from ofi_cvd.spool.hours import hour_of_ns, ledger_path, list_files, list_hours
 from ofi_cvd.spool.ledger import Ledger
 from ofi_cvd.spool.seal import seal_closed_hours
 from ofi_cvd.spool.writer import SpoolWriter, wrap
@@ -35,23 +38,35 @@ def write_trades(spool: Path, numbers: list[int], recv_ns: int = NOW_NS, *, repa
             writer.append("BTCUSDT", "aggTrade", recv_ns, line, repair=repair, hour_ms=hour_ms)
 
 
-def tail(spool: Path, keep: int = 100):  # noqa: ANN201
-    return find_tail(spool, "BTCUSDT", "aggTrade", "usdm", keep, NOW_NS // 10**6)
+BTC = ("BTCUSDT", "aggTrade")
+
+
+def tail(spool: Path) -> Tail:
+    return find_tail(spool, [hour_ms for hour_ms, _ in list_hours(spool)], *BTC, "usdm")
+
+
+def gaps_of(spool: Path) -> list[IdGap]:
+    now_ms = NOW_NS // 10**6
+    hours_ms, records = read_records(spool, now_ms)
+    return open_gaps(spool, hours_ms, BTC, "usdm", records.get(BTC, StreamRecords()), now_ms)
+
+
+def ranges(gaps: list[IdGap]) -> list[tuple[int, int]]:
+    return [(gap.first, gap.last) for gap in gaps]
 
 
 def test_an_empty_spool_has_no_tail(tmp_path: Path) -> None:
-    assert tail(tmp_path).last is None
-    assert tail(tmp_path).holes == ()
+    assert tail(tmp_path).lines == ()
+    assert gaps_of(tmp_path) == []
 
 
-def test_the_tail_counts_repairs_and_finds_what_is_missing(tmp_path: Path) -> None:
+def test_the_tail_is_the_newest_lines_and_what_is_missing_is_found_beside_repairs(tmp_path: Path) -> None:
     write_trades(tmp_path, [1, 2, 3, 7, 8, 11])
     write_trades(tmp_path, [5, 12], repair=True)
-    found = tail(tmp_path)
-    assert found.last == 12
-    assert [hole[:2] for hole in found.holes] == [(4, 4), (6, 6), (9, 10)]
-    assert found.recent == (1, 2, 3, 5, 7, 8, 11, 12)
-    assert found.last_ns == NOW_NS
+    assert [key.number for key, _ in tail(tmp_path).keys] == [1, 2, 3, 7, 8, 11]
+    assert {recv_ns for _, recv_ns in tail(tmp_path).keys} == {NOW_NS}
+    assert ranges(gaps_of(tmp_path)) == [(4, 4), (6, 6), (9, 10)]
+    assert not any(gap.reported for gap in gaps_of(tmp_path))
 
 
 def test_a_torn_line_was_never_seen(tmp_path: Path) -> None:
@@ -59,11 +74,25 @@ def test_a_torn_line_was_never_seen(tmp_path: Path) -> None:
     (file,) = list_files(tmp_path)
     assert file.plain is not None
     file.plain.write_bytes(file.plain.read_bytes()[:-20])
-    assert tail(tmp_path).last == 2
+    assert [key.number for key, _ in tail(tmp_path).keys] == [1, 2]
 
 
-def test_the_ledger_remembers_holes_that_the_tail_does_not_show(tmp_path: Path) -> None:
-    """Open ones are tried again, repaired ones are settled, and what was given up stays given up."""
+def test_a_line_nested_too_deep_is_passed_over(tmp_path: Path) -> None:
+    write_trades(tmp_path, [1, 2])
+    (file,) = list_files(tmp_path)
+    assert file.plain is not None
+    deep = b'{"recv_ns":1,"data":' + b"[" * 3000 + b"]" * 3000 + b"}\n"
+    with file.plain.open("ab") as out:
+        out.write(deep)
+    Ledger(tmp_path).record("shutdown", recv_ns=NOW_NS)
+    with ledger_path(tmp_path, hour_of_ns(NOW_NS)).open("ab") as out:
+        out.write(deep)
+    assert [key.number for key, _ in tail(tmp_path).keys] == [1, 2]
+    assert gaps_of(tmp_path) == []
+
+
+def test_the_ledger_remembers_gaps_that_the_tail_does_not_show(tmp_path: Path) -> None:
+    """Open ones are tried again, repaired ones are settled, and what was given up is asked for once more."""
     write_trades(tmp_path, [100, 101, 105, 106])
     ledger = Ledger(tmp_path)
     about = {"recv_ns": NOW_NS, "symbol": "BTCUSDT", "stream": "aggTrade"}
@@ -71,18 +100,59 @@ def test_the_ledger_remembers_holes_that_the_tail_does_not_show(tmp_path: Path) 
     ledger.record("repaired", **about, expected=10, received=14, count=4)
     ledger.record("gap", **about, expected=50, received=52, missing=2)
     ledger.record("unrepairable", **about, expected=50, received=52, missing=2)
-    ledger.record("unrepairable", **about, expected=102, received=104, missing=2)
-    assert [hole[:2] for hole in tail(tmp_path).holes] == [(14, 19), (104, 104)]
+    ledger.record("gap", **about, expected=102, received=105, missing=3)
+    ledger.record("repaired", **about, expected=102, received=104, missing=2)
+    found = gaps_of(tmp_path)
+    assert ranges(found) == [(14, 19), (50, 51), (104, 104)]
+    assert all(gap.reported for gap in found)
+
+
+def test_single_trades_that_were_given_up_stay_given_up(tmp_path: Path) -> None:
+    records = StreamRecords([IdGap(1, 5, 0, 0, reported=True)], [], [(2, 3)])
+    found = open_gaps(tmp_path, [], ("BTCUSDT", "trade"), "usdm", records, NOW_NS // 10**6)
+    assert ranges(found) == [(1, 1), (4, 5)]
+
+
+def test_thousands_of_gap_records_are_one_sweep(tmp_path: Path) -> None:
+    """Looking back must not grow with the square of them: a hundred thousand are settled in seconds."""
+    gaps = [IdGap(10 * number, 10 * number + 5, 0, 0, reported=True) for number in range(100_000)]
+    repaired = [(10 * number, 10 * number + 3) for number in range(0, 100_000, 2)]
+    found = open_gaps(tmp_path, [], BTC, "usdm", StreamRecords(gaps, repaired), NOW_NS // 10**6)
+    assert len(found) == 100_000
+    assert found[0].first == 4
+    assert sum(gap.missing for gap in found) == 50_000 * 2 + 50_000 * 6
 
 
 def test_a_sealed_hour_is_read_as_well(tmp_path: Path) -> None:
-    write_trades(tmp_path, [1, 2, 4], NOW_NS - 3 * HOUR_MS * 10**6)
+    then_ns = NOW_NS - 3 * HOUR_MS * 10**6
+    write_trades(tmp_path, [1, 2, 4], then_ns)
     seal_closed_hours(tmp_path)
     (file,) = list_files(tmp_path)
     assert file.plain is None
-    assert tail(tmp_path).last == 4
-    then_ns = NOW_NS - 3 * HOUR_MS * 10**6
-    assert tail(tmp_path).holes == ((3, 3, then_ns, then_ns),)
+    assert [key.number for key, _ in tail(tmp_path).keys] == [1, 2, 4]
+    (gap,) = gaps_of(tmp_path)
+    assert (gap.first, gap.last, gap.start_ns, gap.end_ns) == (3, 3, then_ns, then_ns)
+
+
+def lines(*rows: tuple[int, int | None, str, float]) -> Tail:
+    """Return a tail of (id, previous id, connection, seconds)."""
+    return Tail(tuple(TailLine(Key(u, u, pu, None), round(at * 1e9), conn) for u, pu, conn, at in rows))
+
+
+def test_a_break_of_the_chain_just_before_a_crash_is_found(tmp_path: Path) -> None:
+    """The crash came before the judgement; one that the ledger knows, or an older one, is not told again."""
+    chain = lines((1, 0, "p1", 1), (3, 2, "p1", 2), (4, 3, "p1", 9), (6, 5, "p1", 10), (8, 7, "p1", 11))
+    found = unsaid_breaks(chain, StreamRecords(break_ends_ms={11_000}), is_chained=True)
+    assert [(gap.expected, gap.previous, gap.start_ns, gap.end_ns) for gap in found] == [(4, 5, 9 * 10**9, 10 * 10**9)]
+
+
+def test_a_connection_that_began_just_before_a_crash_is_taken_to_have_left_a_gap() -> None:
+    quotes = lines(
+        (1, None, "p1", 1), (2, None, "p2", 2), (5, None, "p2", 9), (9, None, "p3", 9.5), (10, None, "p2", 10)
+    )
+    (found,) = unsaid_breaks(quotes, StreamRecords(), is_chained=False)
+    assert (found.start_ns, found.end_ns) == (9 * 10**9, round(9.5 * 10**9))
+    assert unsaid_breaks(quotes, StreamRecords(break_ends_ms={9500}), is_chained=False) == []
 
 
 def test_ranges_merge() -> None:

@@ -8,14 +8,16 @@ from collections.abc import Iterator
 import pytest
 
 from ofi_cvd.binance.endpoints import plan_connections, resolve
-from ofi_cvd.collect.actions import Action, Close, Fetch, Note, Open
-from ofi_cvd.collect.group import Link, Policy
+from ofi_cvd.binance.keys import Key
+from ofi_cvd.collect.actions import Action, CloseConnection, LedgerRecord, OpenConnection, StoreLines
+from ofi_cvd.collect.connection_group import Policy
 from ofi_cvd.collect.session import Session
 from ofi_cvd.collect.stats import RecorderStats
 from ofi_cvd.common.backoff import BUDGET_WINDOW_S, ConnectBudget, backoff_delays
 
 NOON_NS = 1_760_616_000_000_000_000
 MIDNIGHT_NS = 20_378 * 86_400 * 10**9
+GOODBYE = b'{"e":"serverShutdown","E":1}'
 POLICY = Policy(first_data_s=30.0, silence_s=15.0, life_s=1000.0, connect_budget=250)
 
 
@@ -23,6 +25,20 @@ def trade(number: int, symbol: str = "btcusdt") -> bytes:
     return b'{"stream":"%b@aggTrade","data":{"e":"aggTrade","E":1,"a":%d,"p":"1","q":"1","T":1,"m":true}}' % (
         symbol.encode(),
         number,
+    )
+
+
+def quote(number: int, symbol: str = "btcusdt", size: int = 1) -> bytes:
+    return (
+        b'{"stream":"%b@bookTicker","data":{"e":"bookTicker","u":%d,"T":1,"E":1,"b":"1","B":"%d","a":"2","A":"1"}}'
+        % (symbol.encode(), number, size)
+    )
+
+
+def book(number: int, previous: int, symbol: str = "btcusdt") -> bytes:
+    return (
+        b'{"stream":"%b@depth10@100ms","data":{"e":"depthUpdate","T":1,"E":1,"u":%d,"pu":%d,"b":[["1","1"]],"a":[["2","1"]]}}'
+        % (symbol.encode(), number, previous)
     )
 
 
@@ -36,32 +52,48 @@ class World:
         self.session = Session(plans, "usdm", policy, rand=lambda: 1.0, stats=self.stats)
         self.now, self.wall_ns = 100.0, NOON_NS
         self.stored: list[bytes] = []
+        self.kept: list[Action] = []
 
     def tick(self, seconds: float = 0.0) -> list[Action]:
         self.now += seconds
         self.wall_ns += int(seconds * 1e9)
         self.session.tick(self.now, self.wall_ns)
-        return self.session.take()
+        kept, self.kept = self.kept, []
+        return kept + self.take()
 
-    def opened(self) -> Link:
+    def take(self) -> list[Action]:
+        """Take the actions and store their lines."""
+        actions = self.session.take()
+        for action in actions:
+            if isinstance(action, StoreLines):
+                self.stored += [line for _, _, line in action.lines]
+        return actions
+
+    def opened(self) -> str:
         """Let one connection be asked for and stand."""
-        (link,) = [action.link for action in self.tick() if isinstance(action, Open)]
-        self.session.opened(link.conn, self.now)
-        self.session.take()
-        return link
+        (conn,) = [action.conn for action in self.tick() if isinstance(action, OpenConnection)]
+        self.session.opened(conn, self.now)
+        self.take()
+        return conn
 
-    def frames(self, link: Link, *frames: bytes, room: int = 1000) -> int:
-        entries = self.session.received(link.conn, frames, self.wall_ns, self.now, room)
-        self.stored += [line for _, _, line in entries]
-        return len(entries)
+    def retire(self, conn: str) -> None:
+        """Let the venue announce the end of a connection."""
+        self.session.received(conn, [GOODBYE], self.wall_ns, self.now, 1000)
+
+    def frames(self, conn: str, *frames: bytes, room: int = 1000) -> int:
+        """Deliver frames; return how many were stored at once. Other actions are kept for the next tick."""
+        before = len(self.stored)
+        self.session.received(conn, frames, self.wall_ns, self.now, room)
+        self.kept += self.take()
+        return len(self.stored) - before
 
 
 def kinds(actions: list[Action]) -> list[str]:
-    return [action.event if isinstance(action, Note) else type(action).__name__ for action in actions]
+    return [action.event if isinstance(action, LedgerRecord) else type(action).__name__ for action in actions]
 
 
-def notes(actions: list[Action], event: str) -> list[Note]:
-    return [action for action in actions if isinstance(action, Note) and action.event == event]
+def records(actions: list[Action], event: str) -> list[LedgerRecord]:
+    return [action for action in actions if isinstance(action, LedgerRecord) and action.event == event]
 
 
 def test_waits_grow_up_to_a_cap_with_full_jitter() -> None:
@@ -83,75 +115,77 @@ def test_failed_connections_are_tried_again_later_and_later_within_the_budget() 
     attempts: list[float] = []
     for _ in range(30_000):  # 50 minutes
         for action in world.tick(0.1):
-            if isinstance(action, Open):
+            if isinstance(action, OpenConnection):
                 attempts.append(world.now)
-                world.session.closed(action.link.conn, world.now, "refused")
+                world.session.closed(action.conn, world.now, "refused")
     waits = [after - before for before, after in itertools.pairwise(attempts)]
-    assert [round(wait) for wait in waits[:6]] == [1, 2, 4, 8, 16, 32]
+    assert [round(wait) for wait in waits[:6]] == [1, 2, 4, 8, 8, 8]
     for at in attempts:
         assert sum(at <= other < at + BUDGET_WINDOW_S for other in attempts) <= 20
 
 
 def test_a_mixed_plan_opens_a_connection_for_each_route() -> None:
     world = World(streams=("aggTrade", "depth10@100ms"))
-    links = [action.link for action in world.tick() if isinstance(action, Open)]
-    assert [link.conn for link in links] == ["m1", "p2"]
-    assert "/market/stream?streams=btcusdt@aggTrade" in links[0].url
-    assert "/public/stream?streams=btcusdt@depth10@100ms" in links[1].url
+    connections = [action for action in world.tick() if isinstance(action, OpenConnection)]
+    assert [connection.conn for connection in connections] == ["m1", "p2"]
+    assert "/market/stream?streams=btcusdt@aggTrade" in connections[0].url
+    assert "/public/stream?streams=btcusdt@depth10@100ms" in connections[1].url
 
 
 def test_first_data_has_a_deadline_for_each_stream() -> None:
     world = World("BTCUSDT", "ETHUSDT")
-    link = world.opened()
+    connection = world.opened()
     world.tick(29.0)
-    world.frames(link, trade(1))
-    assert notes(world.tick(), "silent") == []
+    world.frames(connection, trade(1))
+    assert records(world.tick(), "silent") == []
     actions = world.tick(1.5)
-    (silent,) = notes(actions, "silent")
+    (silent,) = records(actions, "silent")
     assert (silent.symbol, silent.stream, silent.facts["phase"]) == ("ETHUSDT", "aggTrade", "first data")
-    assert "Open" in kinds(actions + world.tick(0.1))  # the replacement; the old one is kept until it delivers
+    assert "OpenConnection" in kinds(
+        actions + world.tick(0.1)
+    )  # the replacement; the old one is kept until it delivers
 
 
 def test_a_stream_that_never_speaks_is_reported_less_and_less_often() -> None:
     """Its connection is replaced, yet not every thirty seconds for ever: the others on it are well."""
     world = World("BTCUSDT", "ETHUSDT")
-    links = [world.opened()]
+    connections = [world.opened()]
     number, reported = 0, 0
     for _ in range(3600 * 2):
         number += 1
-        for link in links:
-            world.frames(link, trade(number))
+        for connection in connections:
+            world.frames(connection, trade(number))
         for action in world.tick(0.5):
-            if isinstance(action, Open):
-                world.session.opened(action.link.conn, world.now)
-                links.append(action.link)
-            elif isinstance(action, Close):
+            if isinstance(action, OpenConnection):
+                world.session.opened(action.conn, world.now)
+                connections.append(action.conn)
+            elif isinstance(action, CloseConnection):
                 world.session.closed(action.conn, world.now, "replaced")
-                links = [link for link in links if link.conn != action.conn]
-            reported += isinstance(action, Note) and action.event == "silent"
+                connections = [conn for conn in connections if conn != action.conn]
+            reported += isinstance(action, LedgerRecord) and action.event == "silent"
     assert 3 <= reported <= 8
-    assert len(links) <= 2
+    assert len(connections) <= 2
     assert len(world.stored) == number
 
 
 @pytest.mark.parametrize(("wall_ns", "silent"), [(NOON_NS, True), (MIDNIGHT_NS, False)])
 def test_a_pause_at_midnight_is_allowed(wall_ns: int, silent: bool) -> None:
     world = World(policy=Policy(silence_s=3.0))
-    link = world.opened()
+    connection = world.opened()
     for number in range(100):
         world.tick(0.1)
-        world.frames(link, trade(number))
+        world.frames(connection, trade(number))
     world.tick()
     world.wall_ns = wall_ns
-    world.session.tracks["BTCUSDT", "aggTrade"]._frames = 1000.0  # a fast stream, by its own history
-    world.session.tracks["BTCUSDT", "aggTrade"]._seconds = 100.0
-    assert bool(notes(world.tick(4.0), "silent")) is silent
+    rate = world.session.states["BTCUSDT", "aggTrade"].rate  # a fast stream, by its own history
+    rate._frames, rate._seconds = 1000.0, 100.0
+    assert bool(records(world.tick(4.0), "silent")) is silent
 
 
-def hand_over(world: World, old: Link) -> Link:
-    (new,) = [action.link for action in world.tick() if isinstance(action, Open)]
-    world.session.opened(new.conn, world.now)
-    world.session.take()
+def hand_over(world: World) -> str:
+    (new,) = [action.conn for action in world.tick() if isinstance(action, OpenConnection)]
+    world.session.opened(new, world.now)
+    world.take()
     return new
 
 
@@ -160,66 +194,65 @@ def test_rotation_makes_before_it_breaks() -> None:
     world = World("BTCUSDT", "ETHUSDT", policy=Policy(life_s=10.0))
     old = world.opened()
     world.frames(old, trade(1), trade(1, "ethusdt"))
-    assert "Open" not in kinds(world.tick(9.0))
+    assert "OpenConnection" not in kinds(world.tick(9.0))
     world.frames(old, trade(2), trade(2, "ethusdt"))
     world.now += 1.5
-    new = hand_over(world, old)
+    new = hand_over(world)
     world.frames(new, trade(4))
-    assert "Close" not in kinds(world.tick(0.1))  # ETHUSDT has not come through
+    assert "CloseConnection" not in kinds(world.tick(0.1))  # ETHUSDT has not come through
     world.frames(new, trade(3, "ethusdt"))
-    assert "Close" not in kinds(world.tick(0.1))  # the old one may still hold trade 3
+    assert "CloseConnection" not in kinds(world.tick(0.1))  # the old one may still hold trade 3
     assert world.frames(old, trade(3), trade(4)) == 1  # 4 is a repetition by now
     actions = world.tick(0.1)
-    assert Close(old.conn, "replaced") in actions
-    (rotate,) = notes(actions, "rotate")
-    assert (rotate.conn, rotate.facts["old"], rotate.facts["reason"]) == (new.conn, old.conn, "planned")
+    assert CloseConnection(old, "replaced") in actions
+    (rotate,) = records(actions, "rotate")
+    assert (rotate.conn, rotate.facts["old"], rotate.facts["reason"]) == (new, old, "planned")
     assert world.stats.rotations == 1
-    world.session.closed(old.conn, world.now, "replaced")
-    assert notes(world.tick(5.0), "gap") == []
+    world.session.closed(old, world.now, "replaced")
+    assert records(world.tick(5.0), "gap") == []
 
 
 def test_an_old_connection_that_lags_is_waited_for_only_so_long() -> None:
     world = World()
     old = world.opened()
     world.frames(old, trade(1))
-    old.retire = "planned"
-    new = hand_over(world, old)
+    world.retire(old)
+    new = hand_over(world)
     world.frames(new, trade(5))
-    assert "Close" not in kinds(world.tick(0.1))
-    assert "Close" not in kinds(world.tick(1.9))
-    assert "Close" in kinds(world.tick(0.2))
+    assert "CloseConnection" not in kinds(world.tick(0.1))
+    assert "CloseConnection" not in kinds(world.tick(1.9))
+    assert "CloseConnection" in kinds(world.tick(0.2))
 
 
 def test_a_stream_that_is_merely_quiet_does_not_keep_the_old_connection() -> None:
     world = World("BTCUSDT", "ETHUSDT", policy=Policy(first_data_s=30.0, silence_s=1000.0))
     old = world.opened()
     world.frames(old, trade(1), trade(1, "ethusdt"))
-    old.retire = "planned"
-    world.tick(1.0)
-    new = next(link for link in world.session._links.values() if link is not old)
-    world.session.opened(new.conn, world.now)
+    world.retire(old)
+    world.now += 1.0
+    new = hand_over(world)
     for number in range(2, 31):
         world.frames(old, trade(number))
         world.frames(new, trade(number))
-        assert "Close" not in kinds(world.tick(1.0))
+        assert "CloseConnection" not in kinds(world.tick(1.0))
     world.frames(new, trade(31))
     world.frames(old, trade(31))
-    assert "Close" in kinds(world.tick(1.5))
+    assert "CloseConnection" in kinds(world.tick(1.5))
 
 
 def test_a_replacement_that_lacks_what_the_old_one_carries_is_dropped() -> None:
     world = World("BTCUSDT", "ETHUSDT", policy=Policy(first_data_s=30.0, silence_s=1000.0))
     old = world.opened()
     world.frames(old, trade(1), trade(1, "ethusdt"))
-    old.retire = "planned"
-    new = hand_over(world, old)
-    closed: list[Close] = []
+    world.retire(old)
+    new = hand_over(world)
+    closed: list[CloseConnection] = []
     for number in range(2, 66):
         world.frames(old, trade(number), trade(number, "ethusdt"))
         world.frames(new, trade(number))
-        closed += [action for action in world.tick(1.0) if isinstance(action, Close)]
-    assert closed[0] == Close(new.conn, "not ready")
-    assert old.conn not in [action.conn for action in closed]
+        closed += [action for action in world.tick(1.0) if isinstance(action, CloseConnection)]
+    assert closed[0] == CloseConnection(new, "not ready")
+    assert old not in [action.conn for action in closed]
 
 
 @pytest.mark.parametrize(
@@ -229,7 +262,7 @@ def test_a_server_shutdown_starts_the_replacement_at_once(goodbye: bytes) -> Non
     world = World()
     old = world.opened()
     world.frames(old, trade(1), goodbye)
-    assert "Open" in kinds(world.tick())
+    assert "OpenConnection" in kinds(world.tick())
     assert world.stats.reconnects == 0
 
 
@@ -237,42 +270,44 @@ def test_when_the_old_connection_dies_first_the_replacement_takes_over() -> None
     world = World()
     old = world.opened()
     world.frames(old, trade(1))
-    old.retire = "planned"
-    new = hand_over(world, old)
-    world.session.closed(old.conn, world.now, "reset")
-    assert "Open" not in kinds(world.tick(5.0))
+    world.retire(old)
+    new = hand_over(world)
+    world.session.closed(old, world.now, "reset")
+    assert "OpenConnection" not in kinds(world.tick(5.0))
     assert world.frames(new, trade(2)) == 1
 
 
 def test_a_hole_is_told_then_fetched() -> None:
     world = World()
-    link = world.opened()
-    world.frames(link, trade(1), trade(5))
-    assert notes(world.tick(0.5), "gap") == []
+    connection = world.opened()
+    world.frames(connection, trade(1), trade(5))
+    assert records(world.tick(0.5), "gap") == []
     actions = world.tick(1.0)
-    (gap,) = notes(actions, "gap")
+    (gap,) = records(actions, "gap")
     assert (gap.facts["expected"], gap.facts["received"], gap.facts["missing"]) == (2, 5, 3)
-    (fetch,) = [action for action in actions if isinstance(action, Fetch)]
-    assert (fetch.first, fetch.last) == (2, 4)
+    request = world.session.repairs.next_request(world.now)
+    assert request is not None
+    assert (request.key, request.first, request.last) == (("BTCUSDT", "aggTrade"), 2, 4)
 
 
 def test_the_end_reports_what_is_missing_without_waiting() -> None:
     world = World()
-    link = world.opened()
-    world.frames(link, trade(1), trade(5))
+    connection = world.opened()
+    world.frames(connection, trade(1), trade(5))
     world.session.finish(world.wall_ns)
-    assert kinds(world.session.take()) == ["gap", "Fetch"]
+    assert "gap" in kinds(world.take())
+    assert world.session.repairs.next_request(world.now) is not None
 
 
 def test_without_room_frames_are_dropped_by_name() -> None:
     world = World()
-    link = world.opened()
-    assert world.frames(link, trade(1), trade(2), trade(3), room=1) == 1
-    world.frames(link, trade(4))
+    connection = world.opened()
+    assert world.frames(connection, trade(1), trade(2), trade(3), room=1) == 1
+    world.frames(connection, trade(4))
     actions = world.tick(2.0)
-    (drop,) = notes(actions, "drop")
+    (drop,) = records(actions, "drop")
     assert (drop.facts["count"], drop.facts["ids"]) == (2, [[2, 3]])
-    assert notes(actions, "gap")[0].facts["missing"] == 2
+    assert records(actions, "gap")[0].facts["missing"] == 2
 
 
 def odd_frames() -> Iterator[tuple[bytes, int]]:
@@ -294,36 +329,33 @@ def odd_frames() -> Iterator[tuple[bytes, int]]:
 @pytest.mark.parametrize(("frame", "lines"), list(odd_frames()))
 def test_odd_frames_do_no_harm(frame: bytes, lines: int) -> None:
     world = World()
-    link = world.opened()
-    world.frames(link, trade(8))
-    assert world.frames(link, frame) == lines
+    connection = world.opened()
+    world.frames(connection, trade(8))
+    assert world.frames(connection, frame) == lines
     assert all(line.startswith(b'{"recv_ns":') and b"\n" not in line for line in world.stored)
-    world.frames(link, trade(10))
+    world.frames(connection, trade(10))
     seen = lines == 1 and b'"a":9' in frame
-    assert bool(notes(world.tick(5.0), "gap")) is not seen
+    assert bool(records(world.tick(5.0), "gap")) is not seen
 
 
 def test_frames_of_a_connection_that_is_gone_are_not_taken() -> None:
     world = World()
-    link = world.opened()
-    world.session.closed(link.conn, world.now, "reset")
-    assert world.frames(link, trade(1)) == 0
+    connection = world.opened()
+    world.session.closed(connection, world.now, "reset")
+    assert world.frames(connection, trade(1)) == 0
 
 
-def test_a_hole_of_quotes_is_known_with_the_frame_behind_it() -> None:
-    """The ledger has to have it before the spool has that frame: a kill in between would hide it for good."""
+def test_a_gap_of_quotes_is_in_the_ledger_before_the_frame_behind_it() -> None:
+    """Were it written after, a kill in between would hide it for good."""
     world = World(streams=("bookTicker",))
-    track = world.session.tracks["BTCUSDT", "bookTicker"]
-    track.resume(5, NOON_NS - 10**10, [], [])
-    link = world.opened()
-    quote = (
-        b'{"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":9,"T":1,"E":1,"b":"1","B":"1","a":"2","A":"1"}}'
-    )
-    assert world.frames(link, quote) == 1
-    (note,) = world.session.settled_breaks(world.now)
-    assert (note.event, note.facts["start_ms"], note.facts["end_ms"]) == (
-        "gap",
-        NOON_NS // 10**6 - 10_000,
-        NOON_NS // 10**6,
-    )
+    state = world.session.states["BTCUSDT", "bookTicker"]
+    state.resume([(Key(1, 5, None, None), NOON_NS - 10**10)])
+    connection = world.opened()
+    assert world.frames(connection, quote(9)) == 1
+    record, stored = [action for action in world.kept if kinds([action]) != ["connect"]]
+    assert isinstance(stored, StoreLines)
+    assert isinstance(record, LedgerRecord)
+    assert (record.event, record.facts["start_ms"]) == ("gap", NOON_NS // 10**6 - 10_000)
+    assert record.facts["end_ms"] == NOON_NS // 10**6
+    world.kept = []
     assert "gap" not in kinds(world.tick(2.0))

@@ -39,7 +39,7 @@ async def test_a_full_disk_is_outlived_in_memory(
     assert events(tmp_path, "gap") == []
     stored = [row["data"]["a"] for row, _ in rows(tmp_path, "BTCUSDT", "aggTrade")]
     assert stored == ids
-    said = [record for record in caplog.records if record.getMessage().startswith("spool.disk_refuses")]
+    said = [record for record in caplog.records if record.getMessage().startswith("spool.write_failing")]
     assert [record.levelno for record in said] == [logging.ERROR]
 
 

@@ -50,7 +50,7 @@ class Killed(BaseException):
 
 
 def write(root: Path, lines: list[bytes]) -> None:
-    with SpoolWriter(root, fsync_secs=None, clock_ns=lambda: NOW_MS * 10**6) as writer:
+    with SpoolWriter(root, clock_ns=lambda: NOW_MS * 10**6) as writer:
         for line in lines:
             writer.append("BTCUSDT", "trade", HOUR * 10**6, line)
 

@@ -6,6 +6,9 @@ import contextlib
 import errno
 import json
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +18,8 @@ from hypothesis import strategies as st
 
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import InputError
-from ofi_cvd.spool import appender
+from ofi_cvd.spool import appender, disk
+from ofi_cvd.spool.disk import closed_hours_lock
 from ofi_cvd.spool.layout import list_files, parts, read_ledger, read_lines, stream_path
 from ofi_cvd.spool.writer import SpoolWriter, splice, wrap
 
@@ -110,28 +114,90 @@ def test_names_from_the_wire_never_become_paths(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_tick_flushes_and_syncs_when_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced: list[int] = []
-    monkeypatch.setattr(appender.os, "fsync", synced.append)
-    now = NOON_NS
-    writer = SpoolWriter(tmp_path, flush_secs=0.2, fsync_secs=1.0, flush_bytes=100, clock_ns=lambda: now)
-    writer.tick()  # opens the intervals
+def test_what_was_written_is_fsynced_once_with_the_folders_that_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+        real(handle)
+
+    monkeypatch.setattr(disk.os, "fsync", fsync)
+    writer = SpoolWriter(tmp_path, clock_ns=stands_at(NOON_NS))
     writer.append("BTCUSDT", "trade", NOON_NS, b"{}")
-    now += SECOND // 10
-    writer.tick()
-    assert lines_of(tmp_path) == []
-    now += SECOND // 10
-    writer.tick()
-    assert lines_of(tmp_path) == [b"{}"]
-    assert writer.pending_bytes == 0
-    before = len(synced)
-    now += SECOND
-    writer.tick()
-    assert len(synced) > before
-    writer.append("BTCUSDT", "trade", NOON_NS, b'{"long":"%b"}' % (b"x" * 200))
-    writer.tick()  # nothing is due but the amount
-    assert len(lines_of(tmp_path)) == 2
+    writer.flush()
+    assert synced == []  # giving lines to the system never waits for the disk
+    writer.sync()
+    path = stream_path(tmp_path, MIDNIGHT_MS, "BTCUSDT", "trade")
+    assert synced == [str(path), *map(str, sorted(list(path.parents)[:3]))]
+    writer.sync()
+    assert len(synced) == 4
+    writer.append("BTCUSDT", "trade", NOON_NS, b"{}")
     writer.close()
+    assert synced[4:] == [str(path)]
+
+
+def test_an_hour_whose_lock_is_held_waits_and_the_others_are_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = NOON_NS + HOUR_NS
+    writer = SpoolWriter(tmp_path, clock_ns=lambda: now)
+    with closed_hours_lock(tmp_path):
+        for _ in range(2):
+            writer.append("BTCUSDT", "trade", NOON_NS, b'{"late":1}')
+            writer.append("BTCUSDT", "trade", now, b'{"n":1}')
+            writer.flush()
+            now += 3 * SECOND
+        assert lines_of(tmp_path) == [b'{"n":1}'] * 2
+        assert writer.pending_bytes > 0
+        assert "spool.closed_hours_locked" in caplog.text
+        with pytest.raises(OSError, match="lock of closed hours"):
+            writer.close()
+    writer.close()
+    assert lines_of(tmp_path) == [b'{"late":1}'] * 2 + [b'{"n":1}'] * 2
+
+
+@pytest.mark.parametrize("harm", ["deleted", "truncated"])
+def test_a_file_that_is_harmed_under_the_writer_is_noted_and_begun_anew(harm: str, tmp_path: Path) -> None:
+    writer = SpoolWriter(tmp_path, clock_ns=stands_at(NOON_NS))
+    for number in range(4):
+        writer.append("BTCUSDT", "trade", NOON_NS, b'{"n":%d}' % number)
+    writer.flush()
+    assert writer.find_damage(NOON_NS) == 0
+    path = stream_path(tmp_path, MIDNIGHT_MS, "BTCUSDT", "trade")
+    if harm == "deleted":
+        shutil.rmtree(path.parents[1])
+    else:
+        os.truncate(path, 16)
+    assert writer.find_damage(NOON_NS) == 1
+    assert writer.find_damage(NOON_NS) == 0
+    writer.append("BTCUSDT", "trade", NOON_NS, b'{"after":1}')
+    writer.close()
+    assert lines_of(tmp_path)[-1] == b'{"after":1}'
+    (drop,) = read_ledger(tmp_path)
+    assert (drop["event"], drop["reason"], drop["count"]) == ("drop", harm, 4 if harm == "deleted" else 2)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX limits")
+def test_more_files_than_the_process_may_open_are_written_in_turn(tmp_path: Path) -> None:
+    program = """
+import resource, sys
+from pathlib import Path
+from ofi_cvd.spool.writer import SpoolWriter
+resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))
+now_ns = 1_721_349_000 * 10**9
+writer = SpoolWriter(Path(sys.argv[1]), clock_ns=lambda: now_ns)
+for turn in range(2):
+    for number in range(40):
+        writer.append(f"S{number}USDT", "trade", now_ns, b'{"n":1}')
+    writer.ledger.record("clock", recv_ns=now_ns)
+    writer.sync()
+writer.close()
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
+    assert lines_of(tmp_path) == [b'{"n":1}'] * 80
 
 
 def test_files_of_hours_that_are_over_are_let_go(tmp_path: Path) -> None:
@@ -155,7 +221,7 @@ def test_a_torn_last_line_is_closed_wherever_it_broke(tmp_path: Path) -> None:
         path = stream_path(root, MIDNIGHT_MS, "BTCUSDT", "trade")
         path.parent.mkdir(parents=True)
         path.write_bytes((whole * 2)[:kept])
-        with SpoolWriter(root, clock_ns=stands_at(NOON_NS), fsync_secs=None) as writer:
+        with SpoolWriter(root, clock_ns=stands_at(NOON_NS)) as writer:
             writer.append("BTCUSDT", "trade", NOON_NS, b'{"next":1}')
         torn = kept % len(whole) != 0
         content = path.read_bytes()
@@ -175,13 +241,13 @@ def test_short_and_refused_writes_lose_and_tear_nothing(
 ) -> None:
     """Whatever the disk takes and refuses, in the end the file holds exactly the lines, in order."""
     root = tmp_path_factory.mktemp("spool")
-    disk = Disk(amounts)
+    device = Disk(amounts)
     now = NOON_NS + (HOUR_NS if late else 0)
-    writer = SpoolWriter(root, fsync_secs=None, clock_ns=lambda: now)
+    writer = SpoolWriter(root, clock_ns=lambda: now)
     lines = [b'{"x":"%b"}' % text.encode() for batch in batches for text in batch]
     queue = iter(lines)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(appender.os, "write", disk.write)
+        patch.setattr(appender.os, "write", device.write)
         for batch in batches:
             for _ in batch:
                 writer.append("BTCUSDT", "trade", NOON_NS, next(queue))
@@ -189,7 +255,7 @@ def test_short_and_refused_writes_lose_and_tear_nothing(
                 writer.flush()
             except OSError:
                 assert writer.pending_bytes > 0
-        while disk.amounts and writer.pending_bytes:
+        while device.amounts and writer.pending_bytes:
             with contextlib.suppress(OSError):
                 writer.flush()
     writer.close()
@@ -232,25 +298,15 @@ def test_one_refusing_file_does_not_hold_up_the_others(tmp_path: Path) -> None:
     assert lines_of(tmp_path, symbols=["BTCUSDT"]) == [b'{"n":1}']
 
 
-def test_a_refusing_disk_is_asked_again_at_the_next_interval_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = NOON_NS
-    asked: list[int] = []
-
-    def refuse(handle: int, data: bytes) -> int:
-        asked.append(now)
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(appender.os, "write", refuse)
-    writer = SpoolWriter(tmp_path, flush_secs=0.2, fsync_secs=None, flush_bytes=1, clock_ns=lambda: now)
-    writer.append("BTCUSDT", "trade", NOON_NS, b"{}")
-    for _ in range(5):
-        with contextlib.suppress(OSError):
-            writer.tick()
-        now += SECOND // 20
-    assert asked == [NOON_NS, NOON_NS + SECOND // 5]
-    assert writer.abandon() == 3
+def test_giving_up_says_what_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(appender.os, "write", Disk([10, 0]).write)
+    writer = SpoolWriter(tmp_path, clock_ns=stands_at(NOON_NS))
+    for number in range(3):
+        writer.append("BTCUSDT", "trade", NOON_NS, b'{"n":%d}' % number)
+    with pytest.raises(OSError, match="No space"):
+        writer.flush()
+    (lost,) = writer.abandon()
+    assert lost == ("BTCUSDT", "trade", 2, 14)
     writer.close()
 
 

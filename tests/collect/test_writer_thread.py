@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ofi_cvd.collect.actions import Note
-from ofi_cvd.collect.spooler import Repair, Spooler
-from ofi_cvd.collect.stats import RecorderStats, StreamStats
-from ofi_cvd.collect.track import Track
+from ofi_cvd.collect.actions import LedgerRecord, Line, StoreRepair
+from ofi_cvd.collect.stats import RecorderStats
+from ofi_cvd.collect.writer_thread import WriterThread
 from ofi_cvd.spool import appender
 from ofi_cvd.spool.hours import list_files
 from ofi_cvd.spool.ledger import read_ledger
@@ -22,26 +21,28 @@ NOW_NS = 1_760_652_125_912_345_678
 HOUR_MS = NOW_NS // 10**6 // 3_600_000 * 3_600_000
 
 
-def make(root: Path, **changes: int) -> Spooler:
+def make(root: Path, **changes: int) -> WriterThread:
     limits = {"queue_frames": 1000, "retain_bytes": 1_000_000} | changes
-    return Spooler(root, stats=RecorderStats(), **limits)
+    return WriterThread(root, stats=RecorderStats(), **limits)
 
 
-def entries(count: int) -> list[tuple[Track, int, bytes]]:
-    track = Track("BTCUSDT", "aggTrade", 10, StreamStats())
+def entries(count: int) -> list[Line]:
+    key = ("BTCUSDT", "aggTrade")
     raw = b'{"stream":"btcusdt@aggTrade","data":{"a":%d}}'
-    return [(track, NOW_NS + number, splice(NOW_NS + number, "m1", raw % number)) for number in range(count)]
+    return [(key, NOW_NS + number, splice(NOW_NS + number, "m1", raw % number)) for number in range(count)]
 
 
 def test_everything_handed_over_is_on_the_disk_in_order_after_close(tmp_path: Path) -> None:
-    spooler = make(tmp_path)
-    spooler.start()
+    writer = make(tmp_path)
+    writer.start()
     lines = entries(500)
     for start in range(0, 500, 7):
-        spooler.put(lines[start : start + 7])
-    spooler.put_repair(Repair("BTCUSDT", "aggTrade", NOW_NS, HOUR_MS - 3_600_000, wrap(NOW_NS, "rest", "x@y", b"{}")))
-    spooler.note(Note("clock", facts={"offset_ms": 1}), NOW_NS)
-    assert spooler.close(10.0)
+        writer.put(lines[start : start + 7])
+    writer.put_repair(
+        StoreRepair("BTCUSDT", "aggTrade", NOW_NS, HOUR_MS - 3_600_000, wrap(NOW_NS, "rest", "x@y", b"{}"))
+    )
+    writer.record(LedgerRecord("clock", facts={"offset_ms": 1}), NOW_NS)
+    assert writer.close(10.0) == 0
     files = {(file.hour_ms, file.repair): list(read_lines(file)) for file in list_files(tmp_path)}
     assert files[HOUR_MS, False] == [line for _, _, line in lines]
     assert len(files[HOUR_MS - 3_600_000, True]) == 1
@@ -49,18 +50,18 @@ def test_everything_handed_over_is_on_the_disk_in_order_after_close(tmp_path: Pa
 
 
 def test_room_is_what_the_queue_has_left(tmp_path: Path) -> None:
-    spooler = make(tmp_path, queue_frames=10)
-    spooler.put(entries(4))
-    assert spooler.room() == 6
-    spooler.put(entries(8))
-    assert spooler.room() == 0
-    spooler.start()
-    assert spooler.close(10.0)
-    assert spooler.room() == 10
+    writer = make(tmp_path, queue_frames=10)
+    writer.put(entries(4))
+    assert writer.room() == 6
+    writer.put(entries(8))
+    assert writer.room() == 0
+    writer.start()
+    assert writer.close(10.0) == 0
+    assert writer.room() == 10
 
 
 def test_a_repair_is_recorded_only_once_its_lines_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kill between the two must leave a hole that is known, never one that passes for repaired."""
+    """A kill between the two must leave a gap that is known, never one that passes for repaired."""
     order: list[str] = []
     write = appender.os.write
 
@@ -69,11 +70,11 @@ def test_a_repair_is_recorded_only_once_its_lines_are_written(tmp_path: Path, mo
         return write(handle, data)
 
     monkeypatch.setattr(appender.os, "write", watch)
-    spooler = make(tmp_path)
-    spooler.put_repair(Repair("BTCUSDT", "aggTrade", NOW_NS, HOUR_MS, wrap(NOW_NS, "rest", "x@y", b"{}")))
-    spooler.note(Note("repaired", "BTCUSDT", "aggTrade", facts={"expected": 1, "received": 2}), NOW_NS)
-    spooler.start()
-    assert spooler.close(10.0)
+    writer = make(tmp_path)
+    writer.put_repair(StoreRepair("BTCUSDT", "aggTrade", NOW_NS, HOUR_MS, wrap(NOW_NS, "rest", "x@y", b"{}")))
+    writer.record(LedgerRecord("repaired", "BTCUSDT", "aggTrade", facts={"expected": 1, "received": 2}), NOW_NS)
+    writer.start()
+    assert writer.close(10.0) == 0
     assert order == ["line", "record"]
 
 
@@ -84,18 +85,18 @@ def test_a_disk_that_never_comes_back_is_said_aloud_at_the_end(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(appender.os, "write", refuse)
-    spooler = make(tmp_path)
-    spooler.start()
-    spooler.put(entries(5))
-    assert not spooler.close(10.0)
+    writer = make(tmp_path)
+    writer.start()
+    writer.put(entries(5))
+    assert writer.close(10.0) == 5
     assert "spool.lost_at_exit" in caplog.text
 
 
 def test_the_thread_is_idle_between_batches(tmp_path: Path) -> None:
     """Closing wakes it at once: nothing waits for a timer."""
-    spooler = make(tmp_path)
-    spooler.start()
-    closing = threading.Thread(target=spooler.close, args=(10.0,))
+    writer = make(tmp_path)
+    writer.start()
+    closing = threading.Thread(target=writer.close, args=(10.0,))
     closing.start()
     closing.join(5.0)
     assert not closing.is_alive()

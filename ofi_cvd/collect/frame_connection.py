@@ -135,13 +135,13 @@ class FrameConnect(connect):
         return verdict if isinstance(verdict, Exception) else SecurityError(f"refused to be redirected to {verdict}")
 
 
-async def open_link(
-    url: str, sink: Sink, *, max_size: int, loopback: bool, open_timeout: float = 10.0, close_timeout: float = 1.0
+async def open_connection(
+    url: str, sink: Sink, *, max_size: int, loopback: bool, open_timeout: float = 5.0, close_timeout: float = 1.0
 ) -> FrameConnection:
     """Connect and return the connection; frames go to `sink` from the first one on.
 
     TLS certificates and host names are verified. The library's keep-alive is off: it would close a connection that
-    delivers data when a pong is late (PROTOCOL 1.4).
+    delivers data when a pong is late.
 
     Raises:
         InputError: plain ws to a host that is not this machine.

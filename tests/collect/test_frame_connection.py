@@ -20,7 +20,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
-from ofi_cvd.collect.link import FrameConnection, ending, open_link
+from ofi_cvd.collect.frame_connection import FrameConnection, ending, open_connection
 from ofi_cvd.errors import InputError
 
 MAX_SIZE = 1000
@@ -120,7 +120,7 @@ def test_after_the_venue_closes_nothing_more_is_taken() -> None:
 
 async def test_plain_text_to_another_machine_is_refused() -> None:
     with pytest.raises(InputError, match="expected wss"):
-        await open_link("ws://192.0.2.1:1/stream", lambda _: None, max_size=MAX_SIZE, loopback=False)
+        await open_connection("ws://192.0.2.1:1/stream", lambda _: None, max_size=MAX_SIZE, loopback=False)
 
 
 async def test_a_redirect_is_refused() -> None:
@@ -132,7 +132,7 @@ async def test_a_redirect_is_refused() -> None:
     async with serve(lambda ws: ws.wait_closed(), "127.0.0.1", 0, process_request=away) as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(SecurityError, match="refused to be redirected"):
-            await open_link(f"ws://127.0.0.1:{port}/", lambda _: None, max_size=MAX_SIZE, loopback=True)
+            await open_connection(f"ws://127.0.0.1:{port}/", lambda _: None, max_size=MAX_SIZE, loopback=True)
 
 
 async def test_a_certificate_of_nobody_is_refused(tmp_path: Path) -> None:
@@ -164,4 +164,4 @@ async def test_a_certificate_of_nobody_is_refused(tmp_path: Path) -> None:
     async with serve(lambda ws: ws.wait_closed(), "127.0.0.1", 0, ssl=context) as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(ssl.SSLCertVerificationError):
-            await open_link(f"wss://localhost:{port}/", lambda _: None, max_size=MAX_SIZE, loopback=True)
+            await open_connection(f"wss://localhost:{port}/", lambda _: None, max_size=MAX_SIZE, loopback=True)
