@@ -19,6 +19,7 @@ from ofi_cvd.errors import SpoolError
 
 MAX_LINE_BYTES: Final = 4 * 1024 * 1024
 _NUMBER: Final = "DECIMAL(38,8)"
+_PLACE: Final = "CASE conn WHEN 'rest' THEN 1::BIGINT ELSE 0::BIGINT END AS precedence, 0::BIGINT AS file_row"
 
 _TRADE_KEYS: Final = {
     "aggTrade": ("E BIGINT, T BIGINT, a BIGINT, p VARCHAR, q VARCHAR, m BOOLEAN", "data.a", "NULL"),
@@ -52,7 +53,8 @@ def read_trades(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], st
     """Return the raw trade rows of spool files, one row a line, nulls where a line or a field was unusable.
 
     Columns: `recv_ns`, `from_rest`, `trade_id`, `traded_ms`, `pushed_ms`, `price`, `qty` (Decimal), `buyer_is_maker`,
-    `trade_kind` (null, or the mark of a row that is no market trade).
+    `trade_kind` (null, or the mark of a row that is no market trade), `precedence` (0, or 1 for a row fetched over REST)
+    and `file_row` (0: receipts tell lines of the spool apart).
 
     Raises:
         SpoolError: a file cannot be read.
@@ -70,7 +72,7 @@ def read_trades(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], st
             data.T AS traded_ms, data.E AS pushed_ms, {trade_id} AS trade_id,
             {_number("data.p")} AS price, {_number("data.q")} AS qty, data.m AS buyer_is_maker, {kind}::VARCHAR AS trade_kind"""
         source = _lines(f"STRUCT({keys})")
-    return _fetch(connection, f"SELECT recv_ns, conn = 'rest' AS from_rest, {columns} FROM {source}", paths)
+    return _fetch(connection, f"SELECT recv_ns, conn = 'rest' AS from_rest, {columns}, {_PLACE} FROM {source}", paths)
 
 
 def read_books(
@@ -80,7 +82,7 @@ def read_books(
 
     Columns: `recv_ns`, `update_id`, `previous_id` (null without a chain), `traded_ms`, `pushed_ms`,
     `bid_depth`, `ask_depth` (levels in the frame), and for level k in 1..levels `bid_px_k, bid_qty_k, ask_px_k, ask_qty_k`
-    (Decimal; null where the level is missing).
+    (Decimal; null where the level is missing); `precedence` and `file_row` as for trades.
 
     Raises:
         SpoolError: a file cannot be read.
@@ -93,7 +95,7 @@ def read_books(
             (f[4] IS NOT NULL)::BIGINT AS bid_depth, (f[6] IS NOT NULL)::BIGINT AS ask_depth,
             {_number("f[4]")} AS bid_px_1, {_number("f[5]")} AS bid_qty_1,
             {_number("f[6]")} AS ask_px_1, {_number("f[7]")} AS ask_qty_1"""
-        source = f"(SELECT recv_ns, {fields} AS f FROM {_lines('JSON')})"
+        source = f"(SELECT recv_ns, conn, {fields} AS f FROM {_lines('JSON')})"
     else:
         # Spot's partial depth has other names. A file is of one market, so that only one set of names costs anything.
         names = _SPOT_DEPTH if market == "spot" else _USDM_DEPTH
@@ -105,7 +107,7 @@ def read_books(
         ]
         columns = f"{names.ids}, len({names.bids}) AS bid_depth, len({names.asks}) AS ask_depth, {', '.join(picked)}"
         source = _lines(f"STRUCT({names.struct})")
-    return _fetch(connection, f"SELECT recv_ns, {columns} FROM {source}", paths)
+    return _fetch(connection, f"SELECT recv_ns, {columns}, {_PLACE} FROM {source}", paths)
 
 
 def _lines(data_type: str) -> str:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import polars as pl
 
 from ofi_cvd.features.carry import CarryState
-from ofi_cvd.features.trades import MAX_AHEAD_MS, MAX_BEHIND_MS, first_of_each
+from ofi_cvd.features.trades import FIRST, MAX_AHEAD_MS, MAX_BEHIND_MS, first_of_each
 
 SIDES = ("bid", "ask")
 
 
 def rows_schema(levels: int) -> pl.Schema:
     """Return the schema of readable book rows as they come from the spool."""
-    ids = ("recv_ns", "update_id", "previous_id", "traded_ms", "pushed_ms", "bid_depth", "ask_depth")
+    ids = ("recv_ns", "update_id", "previous_id", "traded_ms", "pushed_ms", "bid_depth", "ask_depth", *FIRST[::2])
     columns = [f"{side}_{what}_{k}" for k in range(1, levels + 1) for side in SIDES for what in ("px", "qty")]
     return pl.Schema(dict.fromkeys(ids, pl.Int64()) | dict.fromkeys(columns, pl.Decimal(38, 8)))
 
@@ -22,6 +22,11 @@ def rows_schema(levels: int) -> pl.Schema:
 def update_ms() -> pl.Expr:
     """Return an update's own time: transaction, else push, else receipt (spot has no clock of the venue)."""
     return pl.coalesce("traded_ms", "pushed_ms", pl.col("recv_ns").floordiv(1_000_000))
+
+
+def receipt_ns() -> pl.Expr:
+    """Return when an update was received; its own time where nobody received it, as in an archive."""
+    return pl.coalesce("recv_ns", update_ms() * 1_000_000)
 
 
 def parse_error(levels: int) -> pl.Expr:
@@ -49,14 +54,16 @@ def parse_error(levels: int) -> pl.Expr:
 
 
 def sequenced(readable: pl.LazyFrame, *, is_ticker: bool) -> pl.LazyFrame:
-    """Return the updates of all connections merged: order `(update_id, recv_ns)`, of the same update the earliest received.
+    """Return the updates of all sources merged: order `(update_id, recv_ns)`, of the same update the earliest received.
+
+    Rows that nobody received, those of archives, come after received ones.
 
     For `bookTicker` the same update is the same id with the same prices and sizes.
     """
     same = ["update_id"]
     if is_ticker:
         same += [f"{side}_{what}_1" for side in SIDES for what in ("px", "qty")]
-    return readable.pipe(first_of_each, same, ["recv_ns"])
+    return readable.pipe(first_of_each, same, FIRST)
 
 
 def with_continuity(rows: pl.LazyFrame, opening: CarryState, break_ends_ms: Sequence[int]) -> pl.LazyFrame:
@@ -73,7 +80,7 @@ def with_continuity(rows: pl.LazyFrame, opening: CarryState, break_ends_ms: Sequ
         if scalars.last_update_ms
         else hour
     )
-    receipts_ms = pl.col("recv_ns").cum_max().floordiv(1_000_000)
+    receipts_ms = receipt_ns().cum_max().floordiv(1_000_000)
     if scalars.last_receipt_ns:
         receipts_ms = pl.max_horizontal(receipts_ms, pl.lit(scalars.last_receipt_ns // 1_000_000))
     outages_passed = (

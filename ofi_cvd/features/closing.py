@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ofi_cvd.features import cvd
+from ofi_cvd.features.book import receipt_ns
 from ofi_cvd.features.carry import SCALAR_TYPES, TRAILING_ROWS
 from ofi_cvd.features.stages import BookFrames, EventFrames, GridFrames, HourContext, TradeFrames
 from ofi_cvd.features.trades import RATE_WINDOW_MS
@@ -50,7 +51,7 @@ def scalars(context: HourContext, frames: HourFrames) -> pl.LazyFrame:
         *(latest(name, pl.col(name).last() if has_sizes else pl.lit(None)) for name in _SIZES),
     )
     updated = frames.book.updates.select(
-        latest("last_update_ms", pl.col("ts_ms").last()), latest("last_receipt_ns", pl.col("recv_ns").max())
+        latest("last_update_ms", pl.col("ts_ms").last()), latest("last_receipt_ns", receipt_ns().max())
     ).with_columns(pl.max_horizontal("last_receipt_ns", pl.lit(before.last_receipt_ns, dtype=pl.Int64)))
     bucketed = frames.book.scored.select(latest("first_ofi_ms", pl.col("first_ofi_ms").first()))
     fusion = frames.grid.fusion.select(

@@ -24,9 +24,15 @@ ROWS: Final = pl.Schema(
         "qty": pl.Decimal(38, 8),
         "buyer_is_maker": pl.Boolean(),
         "trade_kind": pl.String(),
+        "precedence": pl.Int64(),
+        "file_row": pl.Int64(),
     }
 )
-"""Readable trade rows as they come from the spool."""
+"""Readable trade rows as they come from the spool; `recv_ns` is null in rows of an archive, which nobody received."""
+
+
+FIRST: Final = ("precedence", "recv_ns", "file_row")
+"""The order of rows with one id, of which the first stays."""
 
 
 def parse_error() -> pl.Expr:
@@ -66,9 +72,10 @@ def reject_reason() -> pl.Expr:
 def sequenced(readable: pl.LazyFrame) -> pl.LazyFrame:
     """Return one row per trade id, in id order, with `reject_reason`.
 
-    Of duplicates an admitted row stays before one that is not, a websocket row before a REST row, then the earliest receipt.
+    Of duplicates an admitted row stays before one that is not; then a websocket row before a REST row before archives in
+    the order of their digests (`precedence`); then the earliest receipt, then the first row of a file.
     """
-    first = (pl.col("reject_reason").is_not_null(), "from_rest", "recv_ns")
+    first = (pl.col("reject_reason").is_not_null(), *FIRST)
     return readable.with_columns(reject_reason=reject_reason()).pipe(first_of_each, ["trade_id"], first)
 
 
