@@ -21,6 +21,7 @@ COMMAND_MODULES = (
     "demo",
     "dq",
     "exchange",
+    "fetch",
     "harvest",
     "import_",
     "seal",

@@ -45,6 +45,9 @@ def exchange(
         list[str] | None,
         typer.Option("--fault", metavar="NAME[=VALUE][:every=S|at=S|p=P][:n=N]", help="may be repeated"),
     ] = None,
+    archive: Annotated[
+        str | None, typer.Option("--archive", metavar="DIR", help="serve archive files of this folder below /data/")
+    ] = None,
     life: Annotated[float | None, typer.Option("--life", help="seconds a connection may live (24 h)")] = None,
     ping_every: Annotated[float | None, typer.Option("--ping-every", help="seconds between the server's pings")] = None,
     pong_within: Annotated[float | None, typer.Option("--pong-within", help="seconds to answer a ping in")] = None,
@@ -77,7 +80,8 @@ def exchange(
         source = _simulated(settings.symbols, seed, rate)
     if not _is_loopback(host):
         err.print(f"ofi: warning: {host} can be reached from other machines; the exchange has no access control")
-    server = Exchange(source, faults=faults, seed=seed, terms=terms, host=host, port=port)
+    folder = Path(archive) if archive else None
+    server = Exchange(source, faults=faults, seed=seed, terms=terms, host=host, port=port, archive=folder)
     asyncio.run(serve(server, say=lambda line: out.print(line, soft_wrap=True, markup=False)))
 
 

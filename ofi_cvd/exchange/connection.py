@@ -21,7 +21,7 @@ from websockets.server import ServerProtocol
 
 from ofi_cvd.exchange.frames import ping_frame, text_frame, wrap
 from ofi_cvd.exchange.limits import KeepAlive
-from ofi_cvd.exchange.rest import Reply
+from ofi_cvd.exchange.reply import Reply
 from ofi_cvd.exchange.routes import Door, door_for
 from ofi_cvd.exchange.session import Answer, Session
 
@@ -185,7 +185,7 @@ class Connection(asyncio.Protocol):
         # The next request of a kept-alive connection needs a parser of its own.
         self._http = ServerProtocol(max_size=MAX_INCOMING)
         keep_alive = request.protocol == "HTTP/1.1" and request.headers.get("Connection", "").lower() != "close"
-        self.exchange.serve_rest(self, request.method, request.path, self._address, keep_alive=keep_alive)
+        self.exchange.serve_rest(self, request, self._address, keep_alive=keep_alive)
 
     def reply(self, answer: Reply, *, keep_alive: bool = False) -> None:
         """Send an HTTP answer."""

@@ -8,27 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from ofi_cvd.common.times import HOUR_MS
+from ofi_cvd.exchange.archive import PREFIX, Archive
 from ofi_cvd.exchange.history import RestTrade
 from ofi_cvd.exchange.hub import Hub
 from ofi_cvd.exchange.info import exchange_info
 from ofi_cvd.exchange.limits import WeightLimiter
+from ofi_cvd.exchange.reply import Reply
 from ofi_cvd.exchange.terms import Terms
 
 _USDM_DEPTH = {5: 2, 10: 2, 20: 2, 50: 2, 100: 5, 500: 10, 1000: 20}
 _BAD_PARAMETER, _BAD_SYMBOL, _MISSING, _BAD_INTERVAL = -1130, -1121, -1102, -1127
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An HTTP answer; `headers` are those beyond type, length and date."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class RequestError(Exception):
@@ -46,8 +39,9 @@ class Rest:
         limiter: request weight by address.
     """
 
-    def __init__(self, hub: Hub, terms: Terms) -> None:
+    def __init__(self, hub: Hub, terms: Terms, archive: Path | None = None) -> None:
         self.hub, self.terms = hub, terms
+        self._archive = Archive(terms.venue, hub.histories, archive)
         self.limiter = WeightLimiter(terms.weight_per_minute)
         self._endpoints: dict[str, Callable[[dict[str, str], int], object]] = {
             "ping": lambda _query, _now: {},
@@ -57,8 +51,10 @@ class Rest:
             "aggTrades": self._agg_trades,
         }
 
-    def answer(self, method: str, target: str, *, address: str, now_ms: int) -> Reply:
-        """Return the reply to a request of `address` at exchange time `now_ms`."""
+    def answer(self, method: str, target: str, *, address: str, now_ms: int, part: str | None = None) -> Reply:
+        """Return the reply to a request of `address` at exchange time `now_ms`; `part` is its Range header."""
+        if target.startswith(PREFIX) and method == "GET":
+            return self._archive.answer(target, part)
         parts = urlsplit(target)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         root, _, name = parts.path.rpartition("/")

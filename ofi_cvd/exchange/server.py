@@ -7,15 +7,19 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from websockets.http11 import Request
 
 from ofi_cvd.exchange.connection import Connection
 from ofi_cvd.exchange.faults import Fault, FaultPlan, make_fault
 from ofi_cvd.exchange.framefaults import FrameFaults
 from ofi_cvd.exchange.history import History
 from ofi_cvd.exchange.hub import Block, Hub
-from ofi_cvd.exchange.rest import Reply, Rest
+from ofi_cvd.exchange.reply import Reply
+from ofi_cvd.exchange.rest import Rest
 from ofi_cvd.exchange.source import Source
 from ofi_cvd.exchange.strikes import Strikes, faulty_reply
 from ofi_cvd.exchange.terms import Terms, terms_of
@@ -33,6 +37,7 @@ class Exchange:
         terms: keep-alive, life and limits; by default the real USD-M figures.
         host: address to bind.
         port: port to bind; 0 takes a free one.
+        archive: a folder of archive files to serve; by default daily files are made of the trades emitted so far.
 
     Attributes:
         port: the port that was bound.
@@ -56,6 +61,7 @@ class Exchange:
         terms: Terms | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        archive: Path | None = None,
     ) -> None:
         self.source = source
         self.terms = terms or terms_of("usdm")
@@ -71,7 +77,7 @@ class Exchange:
         )
         for fault in plan.standing("clock"):
             self.strikes.strike(fault, (), self.hub, 0)
-        self._rest = Rest(self.hub, self.terms)
+        self._rest = Rest(self.hub, self.terms, archive)
         self._started_s = time.monotonic()
         self._server: asyncio.Server | None = None
         self._opened, self._all_gone = asyncio.Event(), asyncio.Event()
@@ -103,8 +109,6 @@ class Exchange:
     def skipped(self) -> list[tuple[str, bytes]]:
         """The `(stream, payload)` that the fault `gap` kept off the wire."""
         return list(self._frame_faults.skipped)
-
-    # --- life -------------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Bind the port and start the market; `async with` does it too.
@@ -190,8 +194,6 @@ class Exchange:
                 socket.throttle = None
                 socket.flush()
 
-    # --- the sink of the source -------------------------------------------------------------------------------------
-
     def now_ms(self) -> int:
         """Return this machine's clock; the market runs on it."""
         return time.time_ns() // 1_000_000
@@ -221,8 +223,6 @@ class Exchange:
         """Return the unsent bytes of the slowest WebSocket that listens; None where there is none."""
         return max((socket.backlog for socket in self.connections if socket.session.audible), default=None)
 
-    # --- what connections ask for -----------------------------------------------------------------------------------
-
     def now_s(self) -> float:
         """Return seconds since the exchange started."""
         return time.monotonic() - self._started_s
@@ -240,16 +240,17 @@ class Exchange:
         if not self.connections:
             self._all_gone.set()
 
-    def serve_rest(self, connection: Connection, method: str, target: str, address: str, *, keep_alive: bool) -> None:
+    def serve_rest(self, connection: Connection, request: Request, address: str, *, keep_alive: bool) -> None:
         """Answer a plain HTTP request, or do to it what a fault demands."""
-        if target.partition("?")[0] == "/status":
+        if request.path.partition("?")[0] == "/status":
             connection.reply(Reply(200, json.dumps(self.status(), indent=1).encode()), keep_alive=keep_alive)
             return
         self.counters["rest"] += 1
-        fault = self.strikes.intercept(is_depth=target.partition("?")[0].endswith("/depth"))
+        fault = self.strikes.intercept(is_depth=request.path.partition("?")[0].endswith("/depth"))
         if fault is None or fault.name == "depth-stale":
             self.hub.books.stale_ms = round(fault.number * 1000) if fault else 0
-            answer = self._rest.answer(method, target, address=address, now_ms=self.exchange_ms())
+            now_ms, part = self.exchange_ms(), request.headers.get("Range")
+            answer = self._rest.answer(request.method, request.path, address=address, now_ms=now_ms, part=part)
             connection.reply(answer, keep_alive=keep_alive)
         elif reply := faulty_reply(fault):
             connection.reply(reply, keep_alive=keep_alive)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ofi_cvd.exchange.faults import Fault, FaultPlan
 from ofi_cvd.exchange.framefaults import FrameFaults
-from ofi_cvd.exchange.rest import Reply, failure, too_many
+from ofi_cvd.exchange.reply import Reply
+from ofi_cvd.exchange.rest import failure, too_many
 
 if TYPE_CHECKING:
     from ofi_cvd.exchange.connection import Connection
