@@ -23,7 +23,8 @@ import duckdb
 import psutil
 
 from ofi_cvd.binance import frames
-from ofi_cvd.spool.layout import list_files, parts
+from ofi_cvd.spool.layout import list_files
+from ofi_cvd.spool.reader import parts
 
 # A DuckDB struct cannot hold keys that differ only in case, so `e` and `U` are left out.
 NESTED = {

@@ -8,8 +8,7 @@
         |-- SpoolError      the spool cannot be read or written
         |-- PublishError    a dataset file could not be published
         |-- LockedError     another process holds the spool or the dataset
-        |-- ExchangeError   the exchange answered something unusable
-        `-- GateError       a quality gate failed
+        `-- ExchangeError   the exchange answered something unusable
 
 A message is one sentence that says what was expected and what was found.
 """
@@ -69,7 +68,3 @@ class LockedError(RunError):
 
 class ExchangeError(RunError):
     """The exchange refused, or answered something unusable."""
-
-
-class GateError(RunError):
-    """A quality gate failed."""

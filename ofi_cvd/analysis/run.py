@@ -22,6 +22,7 @@ from ofi_cvd.analysis.metrics import FOLD_TABLE, METRICS, SLICE_COLUMNS, THRESHO
 from ofi_cvd.analysis.parameters import SIGNALS, Parameters
 from ofi_cvd.analysis.report import render
 from ofi_cvd.analysis.source import Source, fingerprints, hashes
+from ofi_cvd.common.files import write_whole
 from ofi_cvd.common.times import stamp
 from ofi_cvd.dataset.quotes import Quotes
 from ofi_cvd.errors import RunError
@@ -182,15 +183,9 @@ def _write(result: Result) -> None:
     for table, frame in result.tables.items():
         parquet = io.BytesIO()
         frame.write_parquet(parquet)
-        _whole(result.folder / f"{table}.parquet", parquet.getvalue())
+        write_whole(result.folder / f"{table}.parquet", parquet.getvalue())
     for table in CSV_TABLES:
         if table in result.tables:
-            _whole(result.folder / f"{table}.csv", result.tables[table].write_csv(line_terminator="\n").encode())
-    _whole(result.folder / "report.html", render(result.tables, result.facts).encode())
-    _whole(result.folder / "run.json", (json.dumps(result.facts, indent=1, sort_keys=True) + "\n").encode())
-
-
-def _whole(path: Path, content: bytes) -> None:
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(content)
-    beside.replace(path)
+            write_whole(result.folder / f"{table}.csv", result.tables[table].write_csv(line_terminator="\n").encode())
+    write_whole(result.folder / "report.html", render(result.tables, result.facts).encode())
+    write_whole(result.folder / "run.json", (json.dumps(result.facts, indent=1, sort_keys=True) + "\n").encode())

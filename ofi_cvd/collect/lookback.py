@@ -20,7 +20,7 @@ from ofi_cvd.collect.resume import FULL_BYTES, Tail, TailLine, find_tail, read_k
 from ofi_cvd.collect.stats import StreamStats
 from ofi_cvd.collect.stream_state import StreamState
 from ofi_cvd.common.times import HOUR_MS
-from ofi_cvd.spool.hours import find_file, list_hours
+from ofi_cvd.spool.layout import find_file, list_hours
 from ofi_cvd.spool.ledger import read_ledger_file
 
 HORIZON_MS = 48 * HOUR_MS  # what is older the exchange no longer gives

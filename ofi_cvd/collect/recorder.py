@@ -11,8 +11,6 @@ import logging
 import random
 import time
 
-from filelock import FileLock, Timeout
-
 from ofi_cvd.binance.endpoints import Endpoint, plan_connections, resolve
 from ofi_cvd.binance.rest import RestClient
 from ofi_cvd.collect.actions import Action, CloseConnection, LedgerRecord, OpenConnection, StoreLines, StoreRepair
@@ -26,9 +24,10 @@ from ofi_cvd.collect.sealing import seal_in_background
 from ofi_cvd.collect.session import Session
 from ofi_cvd.collect.stats import RecorderStats
 from ofi_cvd.collect.writer_thread import WriterThread
-from ofi_cvd.errors import ExchangeError, LockedError, SpoolError
+from ofi_cvd.common.files import exclusive
+from ofi_cvd.errors import ExchangeError, SpoolError
 from ofi_cvd.settings import Settings
-from ofi_cvd.spool.hours import list_hours
+from ofi_cvd.spool.layout import list_hours
 
 TICK_S = 0.1
 CLOCK_S = 60.0
@@ -46,27 +45,16 @@ async def record(settings: Settings, *, stop: asyncio.Event, stats: RecorderStat
     """Record until `stop` is set or `RUN_HOURS` are over; everything is on the disk when this returns.
 
     Raises:
-        UsageError: an endpoint that is not safe, streams that cannot share a connection.
+        UsageError: an endpoint that is not safe, streams that cannot share a connection, a folder that cannot be.
         LockedError: another recorder holds the spool.
-        SpoolError: the spool folder cannot be made, or something received is not on the disk at the end.
+        SpoolError: something received is not on the disk at the end.
         ExchangeError: nothing was received within four times `FIRST_DATA_SECS`, or of a symbol in the whole run.
     """
     endpoint = resolve(settings.endpoint, settings.market)
-    lock = FileLock(settings.spool_dir / LOCK_NAME)
-    try:
-        settings.spool_dir.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise LockedError(
-            f"expected a spool that nobody records into, found {settings.spool_dir} held by another recorder"
-        ) from None
-    except OSError as error:
-        raise SpoolError(f"expected a spool folder at {settings.spool_dir}, found {error}") from None
-    try:
+    busy = f"expected a spool that nobody records into, found {settings.spool_dir} held by another recorder"
+    with exclusive(settings.spool_dir / LOCK_NAME, busy=busy):
         async with RestClient(endpoint, settings.market) as rest:
             await _Recorder(settings, endpoint, rest, stats or RecorderStats()).run(stop)
-    finally:
-        lock.release()
 
 
 class _Recorder:

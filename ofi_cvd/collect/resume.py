@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from ofi_cvd.binance.keys import Key, key_reader
-from ofi_cvd.spool.hours import SpoolFile, find_file
+from ofi_cvd.spool.layout import SpoolFile, find_file
 from ofi_cvd.spool.reader import plain_size, read_lines
 
 QUICK_BYTES = 256 * 1024

@@ -9,7 +9,9 @@ import duckdb
 import polars as pl
 
 from ofi_cvd.binance.frames import read_trades
-from ofi_cvd.spool.layout import list_files, parts, read_ledger
+from ofi_cvd.spool.layout import list_files
+from ofi_cvd.spool.ledger import read_ledger
+from ofi_cvd.spool.reader import parts
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import InputError
 from ofi_cvd.exchange.history import History, TradeHistory
 from ofi_cvd.exchange.source import Sink
-from ofi_cvd.spool.layout import SNAPSHOT_STREAM, SpoolFile, list_files, list_hours, read_lines
+from ofi_cvd.spool.layout import SNAPSHOT_STREAM, SpoolFile, list_files, list_hours
+from ofi_cvd.spool.reader import read_lines
 
 _BLOCK_EVENTS = 5000
 _AGE_MS = 20  # of the first message when it is sent

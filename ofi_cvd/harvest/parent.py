@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from multiprocessing.connection import wait
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
-
+from ofi_cvd.common.files import exclusive
 from ofi_cvd.common.times import HOUR_MS, iso_time
-from ofi_cvd.errors import LockedError, PublishError, RunError, UsageError
+from ofi_cvd.errors import PublishError, RunError, UsageError
 from ofi_cvd.harvest import entry
 from ofi_cvd.harvest import run as runs
 from ofi_cvd.harvest.logbook import Logbook
@@ -220,26 +220,15 @@ class Harvest:
             log.error("harvest.state_not_kept", extra={"reason": str(error)})  # noqa: TRY400  # a sentence, not a trace
 
 
-def harvest_lock(settings: Settings) -> FileLock:
-    """Return the lock that makes this the only run on a dataset, held.
+def harvest_lock(settings: Settings) -> AbstractContextManager[None]:
+    """Return the lock that makes this the only run on a dataset.
 
     Raises:
-        LockedError: another run holds it.
+        LockedError: another run holds it (when it is entered).
         UsageError: the folder cannot be written.
     """
-    lock = FileLock(settings.state_dir / "harvest.lock")
-    try:
-        settings.state_dir.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise LockedError(
-            f"{settings.state_dir}: expected to be the only harvest of this dataset, found another"
-        ) from None
-    except OSError as error:
-        raise UsageError(
-            f"{settings.state_dir}: expected a folder that can be written, found {error.strerror}"
-        ) from None
-    return lock
+    busy = f"{settings.state_dir}: expected to be the only harvest of this dataset, found another"
+    return exclusive(settings.state_dir / "harvest.lock", busy=busy)
 
 
 def facts_of(run: runs.Run) -> dict[str, object]:

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from ofi_cvd.common.files import write_whole
 from ofi_cvd.common.times import HOUR_MS, utc
 from ofi_cvd.errors import PublishError, UsageError
 from ofi_cvd.settings import Settings
@@ -136,19 +136,13 @@ def load(state_dir: Path) -> Run | None:
 
 
 def save(run: Run, state_dir: Path) -> None:
-    """Write the run whole: beside, fsynced, renamed.
+    """Write the run whole.
 
     Raises:
         PublishError: it cannot be written.
     """
     path = state_dir / NAME
-    beside = path.with_name(f".{NAME}.tmp")
     try:
-        state_dir.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(run)) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        write_whole(path, msgspec.json.format(msgspec.json.encode(run)) + b"\n")
     except OSError as error:
         raise PublishError(f"{path}: could not be written ({error.strerror or error})") from None

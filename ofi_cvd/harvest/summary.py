@@ -11,11 +11,12 @@ from typing import Any, Final
 import polars as pl
 
 from ofi_cvd import __version__
+from ofi_cvd.common.files import write_text
 from ofi_cvd.common.times import iso_time
 from ofi_cvd.harvest.run import Run
 from ofi_cvd.publish.parts import Part, current_parts
 from ofi_cvd.quality.files import summary_path
-from ofi_cvd.quality.report import Report, encode, write_text
+from ofi_cvd.quality.report import Report, encode
 from ofi_cvd.schemas import SPEC_VERSION
 from ofi_cvd.settings import Settings
 

@@ -20,7 +20,7 @@ from ofi_cvd.errors import InputError, SpoolError
 from ofi_cvd.history.capture import CaptureLines
 from ofi_cvd.history.merge import Merger
 from ofi_cvd.settings import STREAM_PATTERN
-from ofi_cvd.spool.hours import SNAPSHOT_STREAM, is_stream, is_symbol
+from ofi_cvd.spool.layout import SNAPSHOT_STREAM, is_stream, is_symbol
 from ofi_cvd.spool.writer import SpoolWriter, splice, wrap
 
 CONN = "import"

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from ofi_cvd.common.times import HOUR_MS
-from ofi_cvd.spool.hours import find_file, hour_of_ns
+from ofi_cvd.spool.layout import find_file, hour_of_ns
 from ofi_cvd.spool.reader import read_lines
 from ofi_cvd.spool.writer import SpoolWriter
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from ofi_cvd.settings import Settings
-from ofi_cvd.spool.hours import list_files
+from ofi_cvd.spool.layout import list_files
 from ofi_cvd.spool.ledger import read_ledger
 from ofi_cvd.spool.segments import inputs_in_force, list_segments
 

@@ -5,20 +5,19 @@ It can be deleted: the next build computes it again.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from ofi_cvd.common import files
 from ofi_cvd.errors import PublishError, UsageError
 from ofi_cvd.features.gaps import Hole
 from ofi_cvd.schemas import SPEC_VERSION, Kind
-from ofi_cvd.spool.disk import fsync_folder
 
 VERSION: Final = 1
 NAME: Final = "checkpoint.json"
+BUILD_LOCK: Final = "build.lock"  # held by whoever changes the dataset
 
 
 class Slice(msgspec.Struct):
@@ -127,23 +126,14 @@ def save(checkpoint: Checkpoint, state_dir: Path) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it appears whole: beside, fsynced, renamed (SPEC 10).
+    """Write a file of the dataset or its state so that it appears whole and stays.
 
     Raises:
         PublishError: it cannot be written; a file that was there before is untouched.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # another process may be writing the same bytes
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        fsync_folder(path.parent)
+        files.write_whole(path, data)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
         raise PublishError(
             f"{path}: could not be written ({error.strerror or error}); what was there is untouched"
         ) from None

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
-from filelock import FileLock, Timeout
 
+from ofi_cvd.common.files import exclusive, fsync_folder, fsync_path
 from ofi_cvd.common.times import HOUR_MS
-from ofi_cvd.errors import LockedError, PublishError
+from ofi_cvd.errors import PublishError
+from ofi_cvd.publish.checkpoint import BUILD_LOCK
 from ofi_cvd.publish.parts import current_parts, hour_name, kind_folders, part_name, start_of
 from ofi_cvd.schemas import TABLES, Kind
-from ofi_cvd.spool.disk import fsync_folder, fsync_path
 
 _WAIT_S: Final = 60.0
 _SAME: Final = ("spec_version", "package_version", "params_fingerprint", "parameters", "market")
@@ -143,12 +143,9 @@ def _build_lock(state_dir: Path | None) -> Iterator[None]:
     if state_dir is None:
         yield
         return
-    state_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(state_dir / "build.lock", timeout=_WAIT_S):
-            yield
-    except Timeout:
-        raise LockedError(f"{state_dir}: expected the build to finish, found it at work for {_WAIT_S:g} s") from None
+    busy = f"{state_dir}: expected the build to finish, found it at work for {_WAIT_S:g} s"
+    with exclusive(state_dir / BUILD_LOCK, busy=busy, wait_s=_WAIT_S):
+        yield
 
 
 def _slices(folder: Path, hour_ms: int) -> list[Path]:

@@ -16,7 +16,8 @@ from ofi_cvd.errors import SpoolError
 from ofi_cvd.features import book, trades
 from ofi_cvd.publish.memory import Memory, Rows
 from ofi_cvd.settings import Settings
-from ofi_cvd.spool.layout import SpoolFile, parts, read_lines
+from ofi_cvd.spool.layout import SpoolFile
+from ofi_cvd.spool.reader import parts, read_lines
 
 
 @dataclass(frozen=True)

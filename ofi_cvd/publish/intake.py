@@ -13,7 +13,8 @@ from ofi_cvd.publish.checkpoint import Source
 from ofi_cvd.publish.ingest import Reader
 from ofi_cvd.publish.pool import Pool, book_pool, trade_pool
 from ofi_cvd.settings import Settings
-from ofi_cvd.spool.layout import hour_dir, line_start, list_files, plain_size
+from ofi_cvd.spool.layout import hour_dir, list_files
+from ofi_cvd.spool.reader import line_start, plain_size
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 import polars as pl
 
-from ofi_cvd.spool.layout import SpoolFile, read_bytes_from
+from ofi_cvd.spool.layout import SpoolFile
+from ofi_cvd.spool.reader import read_bytes_from
 
 
 @dataclass

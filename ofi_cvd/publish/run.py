@@ -8,25 +8,27 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.queues import SimpleQueue
 from typing import Final, TypeAlias
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from ofi_cvd import __version__
-from ofi_cvd.errors import LockedError, RunError, UsageError
+from ofi_cvd.common.files import exclusive
+from ofi_cvd.errors import RunError, UsageError
 from ofi_cvd.publish import checkpoint
-from ofi_cvd.publish.checkpoint import Checkpoint, HourEntry, SymbolEntry
+from ofi_cvd.publish.checkpoint import BUILD_LOCK, Checkpoint, HourEntry, SymbolEntry
 from ofi_cvd.publish.memory import Memory
 from ofi_cvd.publish.parts import sample_metadata
 from ofi_cvd.publish.slices import Window, remove_unknown_hours
 from ofi_cvd.publish.symbol import EVERYTHING, Job, SymbolBuild
 from ofi_cvd.schemas import SPEC_VERSION, Kind
 from ofi_cvd.settings import Settings
-from ofi_cvd.spool.layout import list_files, read_ledger
+from ofi_cvd.spool.layout import list_files
+from ofi_cvd.spool.ledger import read_ledger
 
 Progress: TypeAlias = Callable[[str, int, HourEntry], None]
 _Message: TypeAlias = tuple[str, int, bytes]
@@ -219,20 +221,9 @@ def _work(job: Job, data: bytes) -> tuple[str, bytes]:
     return job.symbol, msgspec.msgpack.encode(entry)
 
 
-def _lock(settings: Settings) -> FileLock:
-    lock = FileLock(settings.state_dir / "build.lock", timeout=_LOCK_S)
-    try:
-        settings.state_dir.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise LockedError(
-            f"{settings.state_dir}: expected to be the only build of this dataset, found another at work"
-        ) from None
-    except OSError as error:
-        raise UsageError(
-            f"{settings.state_dir}: expected a folder that can be written, found {error.strerror}"
-        ) from None
-    return lock
+def _lock(settings: Settings) -> AbstractContextManager[None]:
+    busy = f"{settings.state_dir}: expected to be the only build of this dataset, found another at work"
+    return exclusive(settings.state_dir / BUILD_LOCK, busy=busy, wait_s=_LOCK_S)
 
 
 def _open_checkpoint(settings: Settings, *, rebuild: bool, window: Window) -> Checkpoint:

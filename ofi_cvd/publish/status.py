@@ -9,7 +9,8 @@ from ofi_cvd.publish import checkpoint
 from ofi_cvd.publish.checkpoint import SymbolEntry
 from ofi_cvd.schemas import Kind
 from ofi_cvd.settings import Settings
-from ofi_cvd.spool.layout import list_files, plain_size
+from ofi_cvd.spool.layout import list_files
+from ofi_cvd.spool.reader import plain_size
 
 
 @dataclass

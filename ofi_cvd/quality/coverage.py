@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.quality.verdicts import Gate, some, verdict_of
 from ofi_cvd.quality.window import Window, scaled
 from ofi_cvd.settings import Settings
@@ -18,9 +19,9 @@ SCENE_ROWS: Final = 2000  # per 72 h
 SCENE_SHARE: Final = 20  # one row of so many is enough as well: 5 %
 SESSION_ROWS: Final = 1000  # per 24 h within the session, which is 72 h of run
 SESSION_SCENES: Final = 2
-FULL_MS: Final = 72 * 3_600_000
-SESSION_FULL_MS: Final = 24 * 3_600_000
-JUDGED_MS: Final = 3_600_000
+FULL_MS: Final = 72 * HOUR_MS
+SESSION_FULL_MS: Final = 24 * HOUR_MS
+JUDGED_MS: Final = HOUR_MS
 SCENES: Final = {"A_H": "a_h", "A_L": "a_l", "Q_H": "q_h", "Q_L": "q_l"}
 TRADES: Final = "n"
 

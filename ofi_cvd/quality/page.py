@@ -9,9 +9,10 @@ from typing import Any, Final
 import plotly.io
 from plotly.offline import get_plotlyjs
 
+from ofi_cvd.common.files import write_text
 from ofi_cvd.quality.charts import all_charts
 from ofi_cvd.quality.files import report_path
-from ofi_cvd.quality.report import Report, write_text
+from ofi_cvd.quality.report import Report
 from ofi_cvd.quality.terminal import figures, verdict
 from ofi_cvd.quality.verdicts import WORDS
 

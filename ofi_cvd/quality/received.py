@@ -14,7 +14,8 @@ from ofi_cvd.binance.wire import TRADE_ID_PATHS, AggTrade, Message, Trade, parse
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.quality.window import Window
 from ofi_cvd.settings import Settings
-from ofi_cvd.spool.layout import SpoolFile, list_files, plain_size, read_lines
+from ofi_cvd.spool.layout import SpoolFile, list_files
+from ofi_cvd.spool.reader import plain_size, read_lines
 
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 _LAST_MS: Final = 1000  # a frame of the window's last second may belong to a bucket that ends behind it

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ofi_cvd import __version__
+from ofi_cvd.common.files import write_text
 from ofi_cvd.dataset.reader import Dataset
 from ofi_cvd.quality import gates
 from ofi_cvd.quality.coverage import SCENES, Coverage, counts_of_rows
@@ -22,7 +21,6 @@ from ofi_cvd.quality.verdicts import Gate, failing, run_tag
 from ofi_cvd.quality.window import Window
 from ofi_cvd.schemas import SPEC_VERSION
 from ofi_cvd.settings import Settings
-from ofi_cvd.spool.disk import fsync_folder
 
 Document = dict[str, Any]
 
@@ -226,20 +224,6 @@ def write_documents(report: Report, artifacts_dir: Path, *, total: bool = False)
 def encode(document: Mapping[str, Any]) -> str:
     """Return a document as JSON text; a figure that broken data made NaN or infinite is null there."""
     return json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def write_text(path: Path, text: str) -> Path:
-    r"""Write a file whole (UTF-8, `\\n`): beside, fsync, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".tmp")
-    with beside.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    with contextlib.suppress(PermissionError):
-        fsync_folder(path.parent)
-    return path
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.simulator.text import decimal_texts
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ofi_cvd.simulator.engine import Engine
 
 SECOND_MS: Final = 1_000
-FUNDING_MS: Final = 8 * 3_600_000
+FUNDING_MS: Final = 8 * HOUR_MS
 _LARGE: Final = 12  # a taker of so many typical sizes is taken to be a liquidation now and then
 _ONE_IN: Final = 3
 _PUSH_AFTER_MS: Final = 40

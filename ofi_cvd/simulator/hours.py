@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ofi_cvd.common.files import write_whole
 from ofi_cvd.simulator.engine import Engine
 from ofi_cvd.simulator.frames import SNAPSHOT_LIMIT, payloads
 from ofi_cvd.simulator.instruments import STEP_MS
 from ofi_cvd.simulator.ledger import CONNECTIONS
 from ofi_cvd.simulator.text import integer_texts, render, render_chunks
-from ofi_cvd.spool.hours import SNAPSHOT_STREAM, hour_dir, stream_path
+from ofi_cvd.spool.layout import SNAPSHOT_STREAM, hour_dir, stream_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from ofi_cvd.simulator.blocks import Ints
@@ -78,18 +79,10 @@ def write_hour(recording: Recording, spool: Path, stop_ms: int) -> HourReport:
         messages = payloads(stream, engine, block)
         held = recording.held.get(stream, b"")
         lines, count = _received(recording, stream, messages, stop_ms)
-        size += write_whole(stream_path(spool, hour_ms, engine.symbol, stream), chain((held,), lines))
+        path = stream_path(spool, hour_ms, engine.symbol, stream)
+        size += write_whole(path, chain((held,), lines)).stat().st_size
         frames[stream] = held.count(b"\n") + count
     return HourReport(frames, size)
-
-
-def write_whole(path: Path, chunks: Iterable[bytes]) -> int:
-    """Write `chunks` beside `path`, then rename: readers see all or nothing.  Return the bytes written."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        size = sum(file.write(chunk) for chunk in chunks)
-    part.replace(path)
-    return size
 
 
 def _received(recording: Recording, stream: str, messages: Payloads, stop_ms: int) -> tuple[Iterator[bytes], int]:

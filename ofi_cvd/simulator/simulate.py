@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
+from ofi_cvd.common.files import write_whole
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import InputError
 from ofi_cvd.simulator.frames import RECORDED
-from ofi_cvd.simulator.hours import HourReport, Recording, open_recording, write_hour, write_whole
+from ofi_cvd.simulator.hours import HourReport, Recording, open_recording, write_hour
 from ofi_cvd.simulator.instruments import STEP_MS
 from ofi_cvd.simulator.ledger import CONNECTIONS, ledger_text
-from ofi_cvd.spool.hours import find_file, is_symbol, ledger_path
+from ofi_cvd.spool.layout import find_file, is_symbol, ledger_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -175,4 +176,4 @@ def _write_ledger(plan: _Plan, start_ms: int) -> None:
         opens=at == 0,
         closes=at == len(plan.edges_ms) - 2,
     )
-    write_whole(ledger_path(plan.spool, start_ms), [text])
+    write_whole(ledger_path(plan.spool, start_ms), text)

@@ -1,4 +1,4 @@
-"""The few things the spool asks of the operating system: append handles, fsync, the lock of closed hours."""
+"""The few things the spool asks of the operating system: append handles and the lock of closed hours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from filelock import FileLock
+
+from ofi_cvd.common.files import fsync_folder, fsync_path
 
 APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
 
@@ -37,29 +39,6 @@ def ends_torn(path: Path) -> bool:
             return file.read(1) != b"\n"
     except FileNotFoundError:
         return False
-
-
-def fsync_path(path: Path) -> None:
-    """Make a file's bytes durable; a file that is gone needs nothing."""
-    try:
-        handle = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))  # Windows flushes only what it may write
-    except FileNotFoundError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def fsync_folder(folder: Path) -> None:
-    """Make new names in a folder durable, where the platform can."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class SyncBatch:

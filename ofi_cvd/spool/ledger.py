@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from ofi_cvd.spool.disk import SyncBatch, ends_torn, open_append
-from ofi_cvd.spool.hours import hour_of_ns, ledger_path, list_hours
+from ofi_cvd.spool.layout import hour_of_ns, ledger_path, list_hours
 
 EVENTS = frozenset(
     {

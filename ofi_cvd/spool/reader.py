@@ -14,7 +14,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from ofi_cvd.errors import SpoolError
-from ofi_cvd.spool.hours import SpoolFile
+from ofi_cvd.spool.layout import SpoolFile
 from ofi_cvd.spool.ledger import read_ledger_file
 
 CHUNK = 1024 * 1024
@@ -112,19 +112,6 @@ def line_start(file: SpoolFile, offset: int) -> int:
         if newline >= 0 or not begin:
             return begin + newline + 1
         reach *= 16
-
-
-def copy_tail(file: SpoolFile, offset: int, out: Path) -> int:
-    """Write the plain bytes from `offset` on to `out`; return how many there were.
-
-    Raises:
-        SpoolError: a sealed file cannot be read.
-    """
-    size = 0
-    with out.open("wb") as target:
-        for chunk in read_bytes_from(file, offset):
-            size += target.write(chunk)
-    return size
 
 
 def sealed_chunks(path: Path) -> Iterator[bytes]:

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
-from filelock import FileLock, Timeout
 
+from ofi_cvd.common.files import exclusive, fsync_folder, fsync_path
 from ofi_cvd.common.times import HOUR_MS
-from ofi_cvd.errors import LockedError, SpoolError
-from ofi_cvd.spool.disk import closed_hours_lock, ends_torn, fsync_folder, fsync_path
-from ofi_cvd.spool.hours import SpoolFile, list_files
+from ofi_cvd.errors import SpoolError
+from ofi_cvd.spool.disk import closed_hours_lock, ends_torn
+from ofi_cvd.spool.layout import SpoolFile, list_files
 from ofi_cvd.spool.ledger import Ledger
 from ofi_cvd.spool.reader import CHUNK, parts, seal_record, sealed_chunks
 from ofi_cvd.spool.writer import LATE_NS
@@ -111,11 +111,10 @@ def seal_file(file: SpoolFile, root: Path, *, now_ms: int | None = None) -> Seal
     now_ns = time.time_ns() if now_ms is None else now_ms * 1_000_000
     if now_ns // 1_000_000 < file.hour_ms + HOUR_MS + CLOSED_MS:
         return SealReport(file, "open")
+    busy = f"sealing {file.name}: another process is sealing in {root}"
     try:
-        with FileLock(root / ".seal.lock", timeout=SEAL_WAIT_SECS):
+        with exclusive(root / ".seal.lock", busy=busy, wait_s=SEAL_WAIT_SECS):
             return _seal(file.again(), root, now_ns)
-    except Timeout:
-        raise LockedError(f"sealing {file.name}: another process is sealing in {root}") from None
     except OSError as error:
         raise SpoolError(f"sealing {file.name} of {file.folder}: {error}") from error
 

@@ -15,8 +15,8 @@ from typing import Final
 
 import polars as pl
 
+from ofi_cvd.common.files import fsync_folder, fsync_path
 from ofi_cvd.common.times import HOUR_MS
-from ofi_cvd.spool.disk import fsync_folder, fsync_path
 from ofi_cvd.spool.segments import id_column, segment_path, segment_schema
 
 WAITING_ROWS: Final = 1_000_000

@@ -15,7 +15,7 @@ from typing import Final
 import polars as pl
 
 from ofi_cvd.errors import InputError, SpoolError
-from ofi_cvd.spool.hours import hour_dir, is_symbol, list_hours
+from ofi_cvd.spool.layout import hour_dir, is_symbol, list_hours
 
 SOURCES: Final = ("binance-archive", "hftbacktest", "tardis")
 TICKER_STREAMS: Final = ("bookTicker", "tardisTicker")

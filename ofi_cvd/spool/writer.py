@@ -17,7 +17,7 @@ from filelock import Timeout
 from ofi_cvd.common.times import HOUR_NS, hour_of
 from ofi_cvd.spool.appender import Appender
 from ofi_cvd.spool.disk import SyncBatch, closed_hours_lock
-from ofi_cvd.spool.hours import hour_of_ns, stream_path
+from ofi_cvd.spool.layout import hour_of_ns, stream_path
 from ofi_cvd.spool.ledger import Ledger
 
 LOCKED_NS = 2_000_000_000  # a lock held for longer is said, and again at this interval

@@ -16,7 +16,7 @@ from ofi_cvd.collect.stats import RecorderStats
 from ofi_cvd.exchange.server import Exchange
 from ofi_cvd.exchange.source import Event, MarketSource
 from ofi_cvd.settings import Settings
-from ofi_cvd.spool.hours import list_files
+from ofi_cvd.spool.layout import list_files
 from ofi_cvd.spool.ledger import read_ledger
 from ofi_cvd.spool.reader import read_lines
 from tests.exchange.stub import StubMarket

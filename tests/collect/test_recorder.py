@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ofi_cvd.exchange.server import Exchange
-from ofi_cvd.spool.hours import list_files
+from ofi_cvd.spool.layout import list_files
 from ofi_cvd.spool.reader import read_lines
 from tests.collect.rig import assert_whole, book_breaks, events, market, recording, rows, settings
 

@@ -13,7 +13,7 @@ from ofi_cvd.collect.lookback import StreamRecords, open_gaps, read_records, uns
 from ofi_cvd.collect.resume import Tail, TailLine, find_tail
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.exchange.server import Exchange
-from ofi_cvd.spool.hours import hour_of_ns, ledger_path, list_files, list_hours
+from ofi_cvd.spool.layout import hour_of_ns, ledger_path, list_files, list_hours
 from ofi_cvd.spool.ledger import Ledger
 from ofi_cvd.spool.seal import seal_closed_hours
 from ofi_cvd.spool.writer import SpoolWriter, wrap

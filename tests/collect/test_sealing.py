@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ofi_cvd.collect.sealing import seal_in_background
 from ofi_cvd.common.times import HOUR_NS
-from ofi_cvd.spool.hours import list_files
+from ofi_cvd.spool.layout import list_files
 from ofi_cvd.spool.ledger import read_ledger
 from ofi_cvd.spool.writer import SpoolWriter, splice
 

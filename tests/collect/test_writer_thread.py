@@ -12,7 +12,7 @@ from ofi_cvd.collect.actions import LedgerRecord, Line, StoreRepair
 from ofi_cvd.collect.stats import RecorderStats
 from ofi_cvd.collect.writer_thread import WriterThread
 from ofi_cvd.spool import appender
-from ofi_cvd.spool.hours import list_files
+from ofi_cvd.spool.layout import list_files
 from ofi_cvd.spool.ledger import read_ledger
 from ofi_cvd.spool.reader import read_lines
 from ofi_cvd.spool.writer import splice, wrap

@@ -12,7 +12,7 @@ from ofi_cvd.errors import InputError
 from ofi_cvd.exchange import replay
 from ofi_cvd.exchange.replay import ReplaySource
 from ofi_cvd.exchange.server import Exchange
-from ofi_cvd.spool.hours import stream_path
+from ofi_cvd.spool.layout import stream_path
 from tests.exchange.stub import StubMarket
 
 HOUR = 1_760_000_400_000 // 3_600_000 * 3_600_000

@@ -28,7 +28,9 @@ from ofi_cvd.harvest.run import Run, load
 from ofi_cvd.monitor.metrics import METRICS
 from ofi_cvd.quality.report import schema
 from ofi_cvd.schemas import KINDS
-from ofi_cvd.spool.layout import list_files, read_ledger, read_lines
+from ofi_cvd.spool.layout import list_files
+from ofi_cvd.spool.ledger import read_ledger
+from ofi_cvd.spool.reader import read_lines
 from tests.datasets import assert_same_tables, tables_of
 from tests.oracles import oracle_dataset, quantile
 

@@ -15,7 +15,8 @@ import pytest
 
 from benchmarks.harvest import Bench, batch_frames, differing, exchange, frames
 from ofi_cvd.harvest.run import load
-from ofi_cvd.spool.layout import list_files, read_ledger
+from ofi_cvd.spool.layout import list_files
+from ofi_cvd.spool.ledger import read_ledger
 from tests.harvest.test_harvest import FAST
 
 PATIENCE_S = 60.0

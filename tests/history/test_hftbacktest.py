@@ -15,7 +15,8 @@ from ofi_cvd.errors import InputError, SpoolError
 from ofi_cvd.history import capture, hftbacktest, merge
 from ofi_cvd.history.hftbacktest import ImportReport, import_hftbacktest
 from ofi_cvd.spool import appender
-from ofi_cvd.spool.layout import list_files, read_lines
+from ofi_cvd.spool.layout import list_files
+from ofi_cvd.spool.reader import read_lines
 from ofi_cvd.spool.seal import GRACE_MS, seal_closed_hours
 
 HOUR = 1_721_347_200_000

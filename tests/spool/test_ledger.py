@@ -11,8 +11,8 @@ import pytest
 
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.spool import ledger as ledger_module
-from ofi_cvd.spool.layout import ledger_path, read_ledger
-from ofi_cvd.spool.ledger import EVENTS, Ledger
+from ofi_cvd.spool.layout import ledger_path
+from ofi_cvd.spool.ledger import EVENTS, Ledger, read_ledger
 
 MIDNIGHT_MS = 1_721_347_200_000
 NOW_NS = MIDNIGHT_MS * 10**6 + 5

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.spool import reader
-from ofi_cvd.spool.layout import SpoolFile, copy_tail, find_file, read_bytes_from, read_lines, stream_path
+from ofi_cvd.spool.layout import SpoolFile, find_file, stream_path
+from ofi_cvd.spool.reader import read_bytes_from, read_lines
 from ofi_cvd.spool.seal import GRACE_MS, seal_closed_hours
 
 HOUR = 1_721_347_200_000
@@ -47,15 +48,6 @@ def test_bytes_from_any_offset_are_the_rest(
         patch.setattr(reader, "CHUNK", chunk)
         assert b"".join(read_bytes_from(file, cut)) == (head + tail)[cut:]
         assert list(read_lines(file)) == (head + tail).splitlines()
-
-
-def test_copying_the_tail_says_how_much_it_was(tmp_path: Path) -> None:
-    file = spool_of(tmp_path / "spool", b"a\nbb\n", b"ccc\n")
-    out = tmp_path / "tail.ndjson"
-    assert copy_tail(file, 2, out) == 7
-    assert out.read_bytes() == b"bb\nccc\n"
-    assert copy_tail(file, 9, out) == 0
-    assert out.read_bytes() == b""
 
 
 def test_a_torn_last_line_is_read_as_far_as_it_goes(tmp_path: Path) -> None:

@@ -20,17 +20,9 @@ from hypothesis import strategies as st
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import LockedError, SpoolError
 from ofi_cvd.spool import seal as seal_module
-from ofi_cvd.spool.layout import (
-    SpoolFile,
-    find_file,
-    list_files,
-    parts,
-    plain_size,
-    read_bytes_from,
-    read_ledger,
-    read_lines,
-    stream_path,
-)
+from ofi_cvd.spool.layout import SpoolFile, find_file, list_files, stream_path
+from ofi_cvd.spool.ledger import read_ledger
+from ofi_cvd.spool.reader import parts, plain_size, read_bytes_from, read_lines
 from ofi_cvd.spool.seal import CLOSED_MS, GRACE_MS, seal_closed_hours, seal_file
 from ofi_cvd.spool.writer import SpoolWriter
 

@@ -20,7 +20,9 @@ from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import InputError
 from ofi_cvd.spool import appender, disk
 from ofi_cvd.spool.disk import closed_hours_lock
-from ofi_cvd.spool.layout import list_files, parts, read_ledger, read_lines, stream_path
+from ofi_cvd.spool.layout import list_files, stream_path
+from ofi_cvd.spool.ledger import read_ledger
+from ofi_cvd.spool.reader import parts, read_lines
 from ofi_cvd.spool.writer import SpoolWriter, splice, wrap
 
 MIDNIGHT_MS = 1_721_347_200_000
