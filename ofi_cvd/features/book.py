@@ -30,7 +30,7 @@ def receipt_ns() -> pl.Expr:
 
 
 def parse_error(levels: int) -> pl.Expr:
-    """Return why a raw book line cannot be read as an update (`torn`, `malformed`, `implausible_time`); null if it can.
+    """Return why a raw book line cannot be read as an update, by the reasons of trades; null if it can.
 
     A level that is there must have a positive price and a quantity of zero or more; a level that is not there is no fault.
     """
@@ -46,6 +46,8 @@ def parse_error(levels: int) -> pl.Expr:
     return (
         pl.when(pl.col("recv_ns").is_null())
         .then(pl.lit("torn"))
+        .when(pl.col("number_error").is_not_null())
+        .then(pl.col("number_error"))
         .when(lacks | bad_level)
         .then(pl.lit("malformed"))
         .when(wild)

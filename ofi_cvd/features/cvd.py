@@ -6,6 +6,7 @@ from typing import Final
 
 import polars as pl
 
+from ofi_cvd.common.times import DAY_MS
 from ofi_cvd.features.carry import CarryState
 from ofi_cvd.features.exact import UNITS, ratio
 from ofi_cvd.features.windows import ZRule, trailing_scale, trailing_z, with_moments
@@ -16,16 +17,17 @@ _SIZES: Final = ("size_sum_fast", "size_count_fast", "size_sum_slow", "size_coun
 
 
 def with_cvd(
-    trades: pl.LazyFrame, opening: CarryState, settings: Settings, *, begins_day: bool, outage_ends_ms: list[int]
+    trades: pl.LazyFrame, opening: CarryState, settings: Settings, *, hour_ms: int, outage_ends_ms: list[int]
 ) -> pl.LazyFrame:
     """Return an hour's trades with every column of the `cvd` table that is not a label."""
-    resets_here = begins_day and settings.cvd_reset == "utc_day"
+    reset_ms = hour_ms // DAY_MS * DAY_MS if settings.cvd_reset == "utc_day" else None
+    resets_here = reset_ms == hour_ms
     complete = opens_complete(opening, settings, resets_here=resets_here)
     summed = trades.pipe(with_running_sum, 0 if resets_here else opening.scalars.cvd_units).pipe(
         with_completeness, complete_before=complete, outage_ends_ms=outage_ends_ms
     )
     if settings.z_mode == "level":
-        scaled = summed.pipe(with_level_scale, opening, settings, resets_here=resets_here)
+        scaled = summed.pipe(with_level_scale, opening, settings, reset_ms=reset_ms)
     else:
         scaled = (
             summed.pipe(with_mean_size, opening, settings)
@@ -133,14 +135,17 @@ def with_delta_scale(trades: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
 
 
 def with_level_scale(
-    trades: pl.LazyFrame, opening: CarryState, settings: Settings, *, resets_here: bool
+    trades: pl.LazyFrame, opening: CarryState, settings: Settings, *, reset_ms: int | None
 ) -> pl.LazyFrame:
     """Return the same columns for `Z_MODE=level`: the standard score of `cvd` among the trailing trades since the reset."""
     # The window reaches back Z_WIN_SECS like every other, needs Z_MIN_ROWS trades, no minimum age and no clip here.
     rule = ZRule(settings.z_win_secs * 1000, settings.z_min_rows, 0, float("inf"))
     tail = opening.rows("trades").select("ts_ms", "cvd_units", is_carried=pl.lit(value=True))
+    if reset_ms is not None:
+        # A window longer than an hour reaches behind a reset that is some hours old: what is there are other sums.
+        tail = tail.filter(pl.col("ts_ms") >= reset_ms)
     rows = trades.with_columns(is_carried=pl.lit(value=False))
-    both = rows if resets_here else pl.concat([tail, rows], how="diagonal")
+    both = pl.concat([tail, rows], how="diagonal")
     known, first_ms = pl.col("cvd_units_rows") >= rule.min_rows, pl.lit(0, dtype=pl.Int64)
     return (
         both.pipe(with_moments, "cvd_units", "ts_ms", rule.window_ms)

@@ -124,9 +124,7 @@ def trade_stage(context: HourContext) -> TradeFrames:
     seen = context.materialize(hour.trade_rows.lazy().pipe(trades.with_missing_ids, opening))
     canonical = context.materialize(seen.pipe(trades.canonical, opening))
     summed = context.materialize(
-        canonical.pipe(
-            cvd.with_cvd, opening, context.settings, begins_day=hour.begins_day, outage_ends_ms=outage_ends_ms
-        )
+        canonical.pipe(cvd.with_cvd, opening, context.settings, hour_ms=hour.start_ms, outage_ends_ms=outage_ends_ms)
     )
     # The first second of an hour ends on its first millisecond: its trades are those of the hour before, carried over.
     recent = opening.rows("trades").filter(pl.col("ts_ms") > hour.start_ms - SECOND_MS)

@@ -38,7 +38,8 @@ FIRST: Final = ("precedence", "recv_ns", "file_row")
 def parse_error() -> pl.Expr:
     """Return why a raw trade line cannot be read as a trade at all; null for a usable one.
 
-    `torn`: not a JSON object. `malformed`: a field is missing, of the wrong type or not a number.
+    `torn`: not a JSON object. `not_a_number`, `too_many_decimals`, `number_out_of_range`: what the spool's reader found
+    wrong with a price or a quantity. `malformed`: a field is missing or of the wrong type.
     `implausible_time`: traded more than a day after its receipt, or more than a week before it.
     """
     receipt_ms = pl.col("recv_ns").floordiv(1_000_000)
@@ -48,6 +49,8 @@ def parse_error() -> pl.Expr:
     return (
         pl.when(pl.col("recv_ns").is_null())
         .then(pl.lit("torn"))
+        .when(pl.col("number_error").is_not_null())
+        .then(pl.col("number_error"))
         .when(lacks)
         .then(pl.lit("malformed"))
         .when(wild)

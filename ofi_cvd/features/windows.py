@@ -1,21 +1,28 @@
-"""Trailing windows: what a value is compared with is everything in `[t - W, t)`, the current moment excluded (SPEC 1, 5)."""
+"""Trailing windows: a value is compared with everything in `[t - W, t)`, the current moment excluded with all its ties.
+
+The moments of a window are exact integers. Three things follow: a window of equal values has a deviation of exactly 0,
+a value that has left the window leaves no residue behind, and no result depends on where the summation began.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final
 
 import polars as pl
 
 from ofi_cvd.features.exact import ratio
 from ofi_cvd.settings import Settings
 
-_COARSE = 2**24  # a window whose squares would overflow is measured in units this much larger
-_REACH = 2.0**63  # n * max|x| below this keeps n * sum(x^2) inside an Int128
+_REACH: Final = 2**63
+"""`n max|x|` below this keeps `n sum(x^2)` and `(sum x)^2` below 2**126: inside an Int128, with a bit to spare."""
 
 
 @dataclass(frozen=True)
 class ZRule:
-    """The rule of every z-score (SPEC 5): trailing window, warm-up, clip."""
+    """The rule of every z-score: trailing window, warm-up, clip."""
 
     window_ms: int
     min_rows: int
@@ -32,42 +39,60 @@ def with_moments(frame: pl.LazyFrame, value: str, by: str, window_ms: int) -> pl
     """Return a frame with the moments of the integer column `value` over `[t - W, t)`; nulls are not rows.
 
     `<value>_rows`: how many; `<value>_sum`: their exact sum; `<value>_spread`: `n sum(x^2) - (sum x)^2` as Float64, from
-    exact integers: 0 for a constant, and no residue of what has left the window.
+    exact integers, whatever their size.
+
+    Args:
+        frame: rows sorted by `by`.
+        value: an Int128 column.
+        by: the time column in ms, without nulls.
+        window_ms: W.
     """
-    rows, total, largest, squares = (f"{value}_{name}" for name in ("rows", "sum", "largest", "squares"))
-    coarse, coarse_total, coarse_squares = (f"{value}_{name}" for name in ("coarse", "coarse_sum", "coarse_squares"))
-    x = pl.col(value)
+
+    def measure(rows: pl.DataFrame) -> pl.DataFrame:
+        moments = window_moments(rows[value], rows[by], window_ms)
+        return rows.with_columns(moments.rename(lambda name: f"{value}_{name}"))
+
+    moments = {f"{value}_rows": pl.Int64(), f"{value}_sum": pl.Int128(), f"{value}_spread": pl.Float64()}
+    schema = pl.Schema({**frame.collect_schema(), **moments})
+    return frame.map_batches(measure, schema=schema)
+
+
+def window_moments(values: pl.Series, times: pl.Series, window_ms: int) -> pl.DataFrame:
+    """Return `rows`, `sum` and `spread` of the values in each row's window."""
+    x = pl.col("x")
 
     def over(term: pl.Expr) -> pl.Expr:
-        return term.rolling_sum_by(by, f"{window_ms}i", closed="left").fill_null(0)
+        return term.rolling_sum_by("t", f"{window_ms}i", closed="left").fill_null(0)
 
-    def spread(n: pl.Expr, sum_of_squares: str, sum_of_values: str) -> pl.Expr:
-        return (n * pl.col(sum_of_squares) - pl.col(sum_of_values) * pl.col(sum_of_values)).cast(pl.Float64)
-
-    many = pl.col(rows).cast(pl.Int128)
-    fits = many.cast(pl.Float64) * pl.col(largest) < _REACH
-    # Steps rather than one expression: the planner would look at every repetition of it.
-    return (
-        frame.with_columns(
-            over(x.is_not_null().cast(pl.Int64)).alias(rows),
-            x.abs().cast(pl.Float64).rolling_max_by(by, f"{window_ms}i", closed="left").fill_null(0.0).alias(largest),
-            (x * x).alias(squares),
-            x.floordiv(_COARSE).alias(coarse),
-        )
-        .with_columns(
-            over(x).alias(total),
-            over(pl.col(squares)).alias(squares),
-            over(pl.col(coarse)).alias(coarse_total),
-            over(pl.col(coarse) * pl.col(coarse)).alias(coarse_squares),
-        )
-        .with_columns(
-            pl.when(fits)
-            .then(spread(many, squares, total))
-            .otherwise(spread(many, coarse_squares, coarse_total) * float(_COARSE) ** 2)
-            .alias(f"{value}_spread")
-        )
-        .drop(largest, squares, coarse, coarse_total, coarse_squares)
+    moments = pl.DataFrame({"x": values, "t": times}).select(
+        over(x.is_not_null().cast(pl.Int64)).alias("rows"), over(x).alias("sum"), over(x * x).alias("squares")
     )
+    if _largest(values) * _largest(moments["rows"]) < _REACH:
+        exact = pl.col("rows").cast(pl.Int128) * pl.col("squares") - pl.col("sum") * pl.col("sum")
+        return moments.select("rows", "sum", spread=exact.cast(pl.Float64))
+    # The squares have wrapped around, and nothing would have said so.
+    return moments.select("rows", "sum", _huge_spread(values, times, window_ms))
+
+
+def _largest(values: pl.Series) -> int:
+    return max((abs(int(end)) for end in (values.min(), values.max()) if isinstance(end, int)), default=0)
+
+
+def _huge_spread(values: pl.Series, times: pl.Series, window_ms: int) -> pl.Series:
+    """Return the spread of values whose squares leave an Int128: the same sums, in integers without a size.
+
+    A window is a run of rows, so that its sum is the difference of two running sums.
+    """
+    terms, at = [value or 0 for value in values.to_list()], times.to_list()
+    count = list(accumulate((value is not None for value in values.to_list()), initial=0))
+    total = list(accumulate(terms, initial=0))
+    squares = list(accumulate((term * term for term in terms), initial=0))
+    spreads = []
+    for now in at:
+        first, behind = bisect_left(at, now - window_ms), bisect_left(at, now)
+        n, s, q = (sums[behind] - sums[first] for sums in (count, total, squares))
+        spreads.append(float(n * q - s * s))
+    return pl.Series("spread", spreads, dtype=pl.Float64)
 
 
 def trailing_scale(value: str, by: str, rule: ZRule, *, unit: int, first_ms: pl.Expr) -> pl.Expr:
@@ -91,7 +116,7 @@ def trailing_z(value: str, by: str, rule: ZRule, *, first_ms: pl.Expr) -> pl.Exp
     The unit of `value` cancels. Arguments as in `trailing_scale`.
     """
     rows, spread = pl.col(f"{value}_rows"), pl.col(f"{value}_spread")
-    # (x - S/n) / sqrt(V / (n (n-1))) with V = n sum(x^2) - S^2
+    # (x - S/n) / sqrt(V / (n (n-1))) with V = n sum(x^2) - S^2: one subtraction of integers, so nothing cancels in floats.
     off = (rows.cast(pl.Int128) * pl.col(value) - pl.col(f"{value}_sum")).cast(pl.Float64)
     z = off * ((rows - 1) / rows.cast(pl.Float64)).sqrt() / spread.sqrt()
     known = _is_warm(rows, by, rule, first_ms) & (spread > 0)

@@ -84,4 +84,4 @@ class Reader:
         judged = raw.with_columns(parse_error=parse_error)
         counts = judged.filter(pl.col("parse_error").is_not_null())["parse_error"].value_counts()
         refused: Counter[str] = Counter(dict(counts.iter_rows()))
-        return Rows(judged.filter(pl.col("parse_error").is_null()).drop("parse_error"), refused)
+        return Rows(judged.filter(pl.col("parse_error").is_null()).drop("parse_error", "number_error"), refused)

@@ -57,21 +57,16 @@ def test_scale_and_z_are_those_of_the_trailing_values(given_rows: Rows) -> None:
             assert (row["scale"], row["z"]) == (None, None)
             continue
         deviation = math.sqrt(statistics.variance(Fraction(x, UNIT) for x in past))
-        huge = max(map(abs, past)) * len(past) >= 2**63  # measured in coarse units then: to the seventh digit
         if deviation == 0:
             assert row["scale"] == 0
             assert row["z"] is None
             continue
-        spread_is_plain = not huge or deviation * UNIT > 2**40
-        if spread_is_plain:
-            assert row["scale"] == pytest.approx(deviation, rel=1e-6 if huge else 1e-12)
+        assert row["scale"] == pytest.approx(deviation, rel=1e-12)
         if value is None:
             assert row["z"] is None
-        elif spread_is_plain:
+        else:
             z = float((Fraction(value, UNIT) - statistics.mean(Fraction(x, UNIT) for x in past)) / Fraction(deviation))
-            assert row["z"] == pytest.approx(
-                max(-RULE.limit, min(RULE.limit, z)), rel=1e-6 if huge else 1e-11, abs=1e-12
-            )
+            assert row["z"] == pytest.approx(max(-RULE.limit, min(RULE.limit, z)), rel=1e-11, abs=1e-12)
 
 
 @given(st.integers(-HUGE, HUGE), st.integers(7, 30), st.lists(SIZES.filter(lambda x: x is not None), max_size=10))
@@ -82,6 +77,15 @@ def test_a_constant_window_is_exactly_zero(value: int, count: int, before: list[
     last = with_scores([*noise, *((10_000 + i * 100, value) for i in range(count))]).row(-1, named=True)
     assert last["scale"] == 0.0
     assert last["z"] is None
+
+
+@pytest.mark.parametrize("size", [2**k for k in range(40, 127, 3)] + [5 * 10**21, 2 * 10**23])
+def test_no_size_of_queue_wraps_a_window(size: int) -> None:
+    """From sizes whose squares fit to those that leave 128 bits by far: the deviation is that of the values."""
+    values = [size - 1 if i % 3 else -size for i in range(40)]
+    last = with_scores([(i * 100, value // 50) for i, value in enumerate(values)]).row(-1, named=True)
+    past = [Fraction(value // 50, UNIT) for value in values[29:39]]
+    assert last["scale"] == pytest.approx(math.sqrt(statistics.variance(past)), rel=1e-12)
 
 
 def test_age_and_rows_of_the_warm_up() -> None:

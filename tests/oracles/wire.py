@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ Frame: TypeAlias = Mapping[str, object]
 Level: TypeAlias = tuple[Fraction, Fraction]
 Parsed = TypeVar("Parsed")
 
-NUMBER: Final = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
+NUMBER: Final = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+UNITS: Final = 10**8
+LIMIT: Final = 10**18
 MICROSECOND_DIGITS: Final = 16
 
 
@@ -148,10 +149,16 @@ def _side(levels: object) -> tuple[Level, ...]:
 
 
 def number(text: object) -> Fraction:
-    """Return the exact value of a decimal text; prices and quantities are JSON strings on the wire."""
-    if not isinstance(text, str) or not NUMBER.fullmatch(text) or not math.isfinite(float(text)):
+    """Return the exact value of a plain decimal text of at most eight decimals, below 1e18.
+
+    Prices and quantities are JSON strings on the wire.
+    """
+    if not isinstance(text, str) or not NUMBER.fullmatch(text):
         raise Malformed
-    return Fraction(text)
+    value = Fraction(text)
+    if (value * UNITS).denominator != 1 or abs(value) >= LIMIT:
+        raise Malformed
+    return value
 
 
 def integer(value: object) -> int:

@@ -150,6 +150,36 @@ def test_a_trade_that_is_not_admitted_is_counted(frame: Json, reason: str, chose
     assert status(chosen)[SYMBOL].objections == {reason: 1}
 
 
+NO_NUMBERS = {
+    "not_a_number": ("1_000.5", "+1.5", " 1.5 ", "1e3", ".5", "5.", "", "0x10", "Infinity"),
+    "too_many_decimals": ("100.123456789", "0.000000001"),
+    "number_out_of_range": ("1" + "0" * 18, "9" * 60),
+}
+
+
+@pytest.mark.parametrize("fields", [["p", "q"], ["bid price", "bid qty", "ask qty"]], ids=["trade", "book"])
+def test_what_is_no_plain_decimal_of_eight_places_is_counted_by_reason(fields: list[str], chosen: Settings) -> None:
+    """A positive value below 1e-8 is not called "not positive", and nothing is rounded in silence."""
+    before, good = frames_of(chosen.data_dir), ["100.0", "1"]
+    for text in (text for texts in NO_NUMBERS.values() for text in texts):
+        for field in fields:
+            level = [text, "1"] if "price" in field else ["100.2", text]
+            frame = trade(**{field: text}) if field in "pq" else book(**{field[0]: [good, level] + [good] * 8})
+            stream = "aggTrade" if field in "pq" else "depth10@100ms"
+            append(path_of(chosen, stream), json.dumps(frame).encode() + b"\n")
+    build(chosen, workers=1)
+    assert status(chosen)[SYMBOL].refused == {why: len(texts) * len(fields) for why, texts in NO_NUMBERS.items()}
+    assert all(frame.equals(before[kind]) for kind, frame in frames_of(chosen.data_dir).items())
+
+
+def test_zeros_behind_the_eighth_decimal_are_exact(chosen: Settings) -> None:
+    """They change nothing, so the trade stands."""
+    append(path_of(chosen), spool_line(trade(p="100.12345678000", q="0.00000001")).encode() + b"\n")
+    build(chosen, workers=1)
+    last = frames_of(chosen.data_dir)["prices"].row(-1, named=True)
+    assert (last["price"], last["qty"], status(chosen)[SYMBOL].refused) == (100.12345678, 1e-8, {})
+
+
 def test_extra_fields_are_no_fault(chosen: Settings) -> None:
     """The exchange adds fields without notice."""
     append(path_of(chosen), spool_line(trade(nq="0.1", st=1, novel={"deep": [1]})).encode() + b"\n")
