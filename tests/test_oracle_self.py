@@ -182,7 +182,9 @@ def test_an_outage_is_judged_by_its_ids_or_by_the_holes_around_it() -> None:
 @pytest.mark.parametrize(
     ("changed", "ids"),
     [
-        ({"q": "1e-3"}, [1, 2, 3]),
+        ({"q": "0.00100000000"}, [1, 2, 3]),
+        ({"q": "1e-3"}, [1, 3]),
+        ({"q": "0.000000001"}, [1, 3]),
         ({"q": "-1"}, [1, 3]),
         ({"q": "Infinity"}, [1, 3]),
         ({"q": 1.5}, [1, 3]),
