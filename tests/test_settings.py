@@ -38,19 +38,27 @@ def test_each_layer_gives_way_to_the_one_above(tmp_path: Path) -> None:
 
 
 BAD = [
-    ("win_secs", "many", "WIN_SECS", "integer"),
-    ("win_secs", 0, "WIN_SECS", "greater than or equal to 1"),
-    ("win_secs", 1.5, "WIN_SECS", "integer"),
-    ("vol_split", 1.5, "VOL_SPLIT", "less than or equal to 1"),
-    ("vol_split", "nan", "VOL_SPLIT", "finite"),
-    ("winsor_limit", "inf", "WINSOR_LIMIT", "finite"),
-    ("market", "coinm", "MARKET", "'usdm' or 'spot'"),
-    ("z_mode", "both", "Z_MODE", "'delta' or 'level'"),
-    ("scenario_scheme", "other", "SCENARIO_SCHEME", "'regime2x2'"),
+    ("win_secs", "many", "WIN_SECS", "a whole number at least 1"),
+    ("win_secs", 0, "WIN_SECS", "at least 1"),
+    ("win_secs", 1.5, "WIN_SECS", "a whole number"),
+    ("vol_split", 1.5, "VOL_SPLIT", "at most 1"),
+    ("vol_split", "nan", "VOL_SPLIT", "a number at least 0"),
+    ("winsor_limit", "inf", "WINSOR_LIMIT", "a number above 0"),
+    ("market", "coinm", "MARKET", "usdm or spot"),
+    ("z_mode", "both", "Z_MODE", "delta or level"),
+    ("scenario_scheme", "other", "SCENARIO_SCHEME", "regime2x2"),
     ("symbols", "btcusdt", "SYMBOLS", "upper-case"),
     ("symbols", "../../etc", "SYMBOLS", "upper-case"),
-    ("symbols", "", "SYMBOLS", "at least 1 item"),
+    ("symbols", "", "SYMBOLS", "upper-case exchange symbols"),
     ("book_streams", "depth7", "BOOK_STREAMS", "depth10@100ms"),
+    ("book_streams", "depth7@100ms", "BOOK_STREAMS", "a diff stream such as depth@100ms"),
+    ("book_streams", "none", "BOOK_STREAMS", "bookTicker"),
+    ("book_source", "depth@300ms", "BOOK_SOURCE", "tardisL2"),
+    ("context_streams", "markPrice", "CONTEXT_STREAMS", "forceOrder"),
+    ("snapshot_secs", 0, "SNAPSHOT_SECS", "a whole number at least 1"),
+    ("metrics_addr", "127.0.0.1:99999", "METRICS_ADDR", "host:port"),
+    ("spool_dir", 7, "SPOOL_DIR", "a folder"),
+    ("levels", 21, "LEVELS", "at most 20"),
     ("book_source", "aggTrade", "BOOK_SOURCE", "depth10@100ms or bookTicker"),
     ("fee_tier", "TX", "FEE_TIER", "TL, TM or TH"),
     ("fee_tier", "BTCUSDT=TL,*=XX", "FEE_TIER", "TL, TM or TH"),
@@ -63,7 +71,7 @@ BAD = [
     ("parquet_rotate_sec", 7, "PARQUET_ROTATE_SEC", "divides an hour"),
     ("bucket_ms", 300, "BUCKET_MS", "divides a second"),
     ("endpoint", "ftp://here", "ENDPOINT", "http URL"),
-    ("write_session_labels", "perhaps", "WRITE_SESSION_LABELS", "boolean"),
+    ("write_session_labels", "perhaps", "WRITE_SESSION_LABELS", "true or false"),
 ]
 
 
@@ -77,6 +85,35 @@ def test_a_bad_value_is_named_with_what_is_accepted(name: str, value: object, ke
     assert accepts in caught.value.accepts
     assert "expected" in str(caught.value)
     assert "\n" not in str(caught.value)
+    for foreign in ("Input should", "Tuple should", "unable to", "Value error", "valid"):
+        assert foreign not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "source", ["none", "depth", "depth@0ms", "depth@250ms", "tardisL2", "tardisBook25", "bookTicker"]
+)
+def test_a_book_may_come_from_anywhere_or_nowhere(source: str) -> None:
+    """What is not live, or no book at all, is not asked of the exchange."""
+    found = load({"book_source": source, "book_streams": "depth5@100ms"}, environ={}, toml=NO_FILE).settings
+    assert found.source == source
+    assert found.has_book == (source != "none")
+    recorded = {"aggTrade", "depth5@100ms"} | ({source} if source.startswith(("depth", "book")) else set())
+    assert set(found.recorded_streams) == recorded
+
+
+def test_context_is_recorded_only_where_it_is_asked_for() -> None:
+    assert Settings().recorded_streams == ("aggTrade", "depth10@100ms")
+    both = load({"context_streams": "forceOrder,markPrice@1s"}, environ={}, toml=NO_FILE).settings
+    assert both.recorded_streams[-2:] == ("forceOrder", "markPrice@1s")
+    assert both.fingerprint() == Settings().fingerprint()
+
+
+def test_weights_that_nobody_gave_are_zero_and_those_given_are_enough() -> None:
+    """The default weights serve more levels; weights that were set must reach."""
+    assert load({"levels": 20}, environ={}, toml=NO_FILE).settings.levels == 20
+    assert Settings().with_parameters(load({"levels": 20}, environ={}, toml=NO_FILE).settings.parameters()).levels == 20
+    with pytest.raises(SettingError, match="at least LEVELS = 20 weights"):
+        load({"levels": 20, "level_weights": "0.5,0.5"}, environ={}, toml=NO_FILE)
 
 
 def test_an_unknown_key_is_named_in_every_layer(tmp_path: Path) -> None:

@@ -8,23 +8,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, get_args, get_origin
+from typing import Any, Final
 
 import typer
-from annotated_types import Ge, Gt, Le, Lt
-from pydantic.fields import FieldInfo
 from typer.core import TyperGroup
 from typer.main import get_command
 
 from ofi_cvd.cli import app
-from ofi_cvd.dataset.meanings import MEANINGS
-from ofi_cvd.errors import SettingError
 from ofi_cvd.schemas import KINDS, TABLES, Column
-from ofi_cvd.settings import Settings, load
+from ofi_cvd.settings import Settings, meanings
+from ofi_cvd.settings.accepts import accepts
 
 _WRITTEN: Final = "<!-- Written by `python -m ofi_cvd.cli.reference` from {source}; edit that. -->"
 _WIDTH: Final = 100
-_NO_VALUE: Final = "?"  # what no setting accepts: the refusal says what would be
 
 
 def pages(root: Path) -> dict[Path, str]:
@@ -67,7 +63,7 @@ def data_dictionary() -> str:
 def settings_page() -> str:
     """Return the page about every setting: name, default, what it accepts, meaning."""
     parts = [
-        _WRITTEN.format(source="ofi_cvd/settings.py and ofi_cvd/dataset/meanings.py"),
+        _WRITTEN.format(source="ofi_cvd/settings/model.py"),
         "# Settings",
         (
             "A command-line option wins over the environment (`OFI_<NAME>`, then `<NAME>`), that over `ofi.toml`, that over the "
@@ -76,8 +72,11 @@ def settings_page() -> str:
         ),
         'In `ofi.toml`: `SYMBOLS = ["BTCUSDT", "ETHUSDT"]`, `HALF_LIFE_SEC = 300`, `FEE_TIER = "BTCUSDT=TL,*=TM"`.',
     ]
-    for group, meanings in MEANINGS.items():
-        rows = [(f"`{name.upper()}`", _default(name), accepts(name), meaning) for name, meaning in meanings.items()]
+    for group, named in meanings().items():
+        rows = [
+            (f"`{name.upper()}`", _default(name), accepts(Settings.model_fields[name]), meaning)
+            for name, meaning in named.items()
+        ]
         parts += [f"## {group}", _markdown(("name", "default", "accepts", "meaning"), rows)]
     return "\n\n".join(parts) + "\n"
 
@@ -100,27 +99,6 @@ def _helps(name: str, command: TyperGroup | Any) -> list[tuple[str, str]]:
     return [(name, command.get_help(context)), *(one for sub, part in inner for one in _helps(f"{name} {sub}", part))]
 
 
-def accepts(name: str) -> str:
-    """Return what a setting accepts, from its type or from its own refusal."""
-    field = Settings.model_fields[name]
-    kind: Any = field.annotation
-    if get_origin(kind) is Literal:
-        return " or ".join(f"`{value}`" for value in get_args(kind))
-    if kind is bool:
-        return "`true` or `false`"
-    if kind is Path:
-        return "a folder"
-    if kind in {int, float}:
-        return _range(field, kind)
-    if name == "metrics_addr":
-        return "host:port or `off`"
-    try:
-        load({name: _NO_VALUE}, environ={}, toml=Path("no-such-file.toml"))
-    except SettingError as error:
-        return error.accepts
-    raise AssertionError(f"{name} accepts {_NO_VALUE!r}")
-
-
 def main() -> None:
     """Write every page of the checkout that this module stands in."""
     root = Path(__file__).resolve().parents[2]
@@ -128,21 +106,6 @@ def main() -> None:
         if not path.is_file() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8", newline="\n")
             sys.stdout.write(f"wrote {path.relative_to(root)}\n")
-
-
-def _range(field: FieldInfo, kind: type) -> str:
-    marks = {Ge: "at least", Gt: "above", Le: "at most", Lt: "below"}
-    bounds = [
-        f"{words} {_plain(getattr(part, mark.__name__.lower()))}"
-        for part in field.metadata
-        for mark, words in marks.items()
-        if isinstance(part, mark)
-    ]
-    return " ".join([("a whole number" if kind is int else "a number"), ", ".join(bounds)]).strip()
-
-
-def _plain(value: float) -> str:
-    return str(int(value)) if float(value).is_integer() else str(value)
 
 
 def _default(name: str) -> str:

@@ -60,8 +60,7 @@ async def record(settings: Settings, *, stop: asyncio.Event, stats: RecorderStat
 class _Recorder:
     def __init__(self, settings: Settings, endpoint: Endpoint, rest: RestClient, stats: RecorderStats) -> None:
         self._settings, self._rest, self._stats = settings, rest, stats
-        streams = dict.fromkeys((settings.trade_stream, *settings.book_streams, settings.source))
-        plans = plan_connections(endpoint, settings.market, settings.symbols, streams)
+        plans = plan_connections(endpoint, settings.market, settings.symbols, settings.recorded_streams)
         self._session = Session(plans, settings.market, Policy.of(settings), rand=random.random, stats=stats)
         self._writer = WriterThread(
             settings.spool_dir,
