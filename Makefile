@@ -9,6 +9,7 @@
 #   make bench    the figures of benchmarks/README.md
 #   make sample   write the sample dataset of the package again
 #   make first-page  run the session of the README again, and draw its picture
+#   make fuzz     1,000 random sequences of late rows and repairs against one build of their spool
 #   make docs     write the generated pages again, and the site into site/
 #   make clean    remove the environment, caches and the demo's folder; never the spool
 #
@@ -25,7 +26,7 @@ FLOOR = 90
 WHEEL_TESTS = tests/features tests/dataset tests/spool tests/cli
 TOGETHER = -n 2 --dist worksteal -m "not exclusive"
 
-.PHONY: demo test lint types coverage wheel bench sample first-page docs clean
+.PHONY: demo test lint types coverage wheel bench fuzz sample first-page docs clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/ofi demo
@@ -67,6 +68,9 @@ sample: $(VENV)/.runtime
 
 first-page: $(VENV)/.dev
 	$(BIN)/python docs/first_page.py
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz.restatement --count 1000
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m ofi_cvd.cli.reference

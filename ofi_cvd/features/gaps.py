@@ -32,7 +32,7 @@ class LedgerGap:
 
 
 @dataclass(frozen=True)
-class Hole:
+class IdGap:
     """Ids `first..last` never seen, between a trade at `before_ms` and one at `after_ms`."""
 
     first: int
@@ -54,7 +54,7 @@ def ledger_gaps(records: Iterable[Mapping[str, object]], symbol: str, stream: st
     return sorted(found, key=lambda gap: (gap.start_ms, gap.end_ms, gap.expected or 0, gap.received or 0))
 
 
-def unrepaired(gaps: Sequence[LedgerGap], holes: Sequence[Hole], first_seen: int, last_seen: int) -> list[Span]:
+def unrepaired(gaps: Sequence[LedgerGap], holes: Sequence[IdGap], first_seen: int, last_seen: int) -> list[Span]:
     """Return the trade outages whose ids do not prove contiguous: those with a hole among the ids they name.
 
     A gap that names no ids counts where a hole's neighbours reach into it.
@@ -70,7 +70,7 @@ def with_suspect(table: pl.LazyFrame, breaks: pl.LazyFrame, win_secs: int) -> pl
     ).with_columns(suspect=(pl.col("ts_ms") - pl.col("broken_ms") < win_secs * 1000).fill_null(value=False))
 
 
-def _is_open(gap: LedgerGap, holes: Sequence[Hole], first_seen: int, last_seen: int) -> bool:
+def _is_open(gap: LedgerGap, holes: Sequence[IdGap], first_seen: int, last_seen: int) -> bool:
     if gap.expected is None or gap.received is None:
         return any(hole.before_ms <= gap.end_ms and hole.after_ms >= gap.start_ms for hole in holes)
     if gap.expected >= gap.received:

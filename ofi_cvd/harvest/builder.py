@@ -16,7 +16,7 @@ from ofi_cvd.harvest.messages import FINISH, Alive, Built, Message
 from ofi_cvd.harvest.run import Run, load
 from ofi_cvd.publish import checkpoint
 from ofi_cvd.publish.checkpoint import HourEntry
-from ofi_cvd.publish.memory import Memory
+from ofi_cvd.publish.parse_cache import ParseCache
 from ofi_cvd.publish.run import BuildReport, build
 from ofi_cvd.settings import Settings
 from ofi_cvd.spool.layout import list_files
@@ -62,7 +62,7 @@ class Builder:
         self, settings: Settings, run: Run, send: Send, wait: Wait, clock: Callable[[], float] = time.time
     ) -> None:
         self._settings, self._run, self._send, self._wait, self._clock = settings, run, send, wait, clock
-        self._memory = Memory()
+        self._cache = ParseCache()
         self._write_errors = 0
         self.published_to = published(settings)
 
@@ -84,13 +84,13 @@ class Builder:
         """Publish what is complete of some symbols, with three tries; tell the parent how it went."""
         began = time.monotonic()
         failed = self._build(symbols, live=True)
-        self._memory.turn()
+        self._cache.turn()
         self._send(Built(dict(self.published_to), time.monotonic() - began, self._write_errors, failed))
         self._figures()
 
     def finish(self) -> None:
         """Publish everything that the spool holds, the slice that was begun too."""
-        self._memory = Memory()
+        self._cache = ParseCache()
         began = time.monotonic()
         for _ in range(LAST_TRIES):
             failed = self._build(self._settings.symbols, live=False)
@@ -137,7 +137,7 @@ class Builder:
                 live=live,
                 workers=1,
                 progress=self._note,
-                memory=self._memory if live else None,
+                cache=self._cache if live else None,
                 keep_going=True,
             )
         except OfiCvdError as error:

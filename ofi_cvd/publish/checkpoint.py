@@ -12,10 +12,11 @@ import msgspec
 
 from ofi_cvd.common import files
 from ofi_cvd.errors import PublishError, UsageError
-from ofi_cvd.features.gaps import Hole
+from ofi_cvd.features.gaps import IdGap
+from ofi_cvd.publish.basis import Basis, Position
 from ofi_cvd.schemas import SPEC_VERSION, Kind
 
-VERSION: Final = 1
+VERSION: Final = 2
 NAME: Final = "checkpoint.json"
 BUILD_LOCK: Final = "build.lock"  # held by whoever changes the dataset
 
@@ -49,22 +50,31 @@ class HourEntry(msgspec.Struct):
     Attributes:
         slices: published slices by start in ms.
         slice_secs: their length.
-        final: nothing but late or repaired rows can change it (SPEC 10).
-        next_trade_id, next_update_id: the ids that the next hour begins with; None before the first row.
+        final: nothing but late or repaired rows, or another opening, can change it.
+        is_kept: a file it was built from is gone, so that it stays as it is.
+        basis: what it was built from beside its own rows.
+        trades_from_id: id of its first trade row; None without one.
+        trades_to, updates_to: positions of the last rows up to its end; None before the first.
+        first_trade_ms: time of its first admitted trade; None without one.
         state, state_digest: file and SHA-256 of the state that opens the next hour.
-        objections: rows not admitted, by reason.
-        holes: unrepaired holes in the trade ids, by the hour of the id before them.
+        reject_reasons: rows not admitted, by reason.
+        id_gaps: trade ids never seen just before one of its rows.
     """
 
     slices: dict[int, Slice] = {}
     slice_secs: int = 3600
     final: bool = False
-    next_trade_id: int | None = None
-    next_update_id: int | None = None
+    is_kept: bool = False
+    basis: Basis = Basis()
+    trades_from_id: int | None = None
+    updates_from_id: int | None = None
+    trades_to: Position | None = None
+    updates_to: Position | None = None
+    first_trade_ms: int | None = None
     state: str = ""
     state_digest: str = ""
-    objections: dict[str, int] = {}
-    holes: list[Hole] = []
+    reject_reasons: dict[str, int] = {}
+    id_gaps: list[IdGap] = []
 
 
 class SymbolEntry(msgspec.Struct):
@@ -73,8 +83,8 @@ class SymbolEntry(msgspec.Struct):
     Attributes:
         hours: by start in ms.
         sources: by `hour_ms/name`.
-        gaps: the ledger gaps the hours were built with, as `stream start end expected received`.
-        due: hours that must be computed again.
+        ahead: id gaps seen behind the last hour.
+        late: hours that rows belong to which they were not built with.
         last_recv_ms: latest receipt read.
         last_event_ms: latest event known, of either stream; -1 before the first.
         done: whether everything that was read is in an hour; false where a build was interrupted.
@@ -82,8 +92,8 @@ class SymbolEntry(msgspec.Struct):
 
     hours: dict[int, HourEntry] = {}
     sources: dict[str, Source] = {}
-    gaps: list[str] = []
-    due: list[int] = []
+    ahead: list[IdGap] = []
+    late: list[int] = []
     last_recv_ms: int = 0
     last_event_ms: int = -1
     done: bool = False

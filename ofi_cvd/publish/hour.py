@@ -9,13 +9,12 @@ import polars as pl
 
 from ofi_cvd.common.times import utc
 from ofi_cvd.features.carry import CarryState, Scalars, digest
-from ofi_cvd.features.gaps import Hole
+from ofi_cvd.features.gaps import IdGap
 from ofi_cvd.features.hour import Hour
 from ofi_cvd.features.plan import plan
+from ofi_cvd.publish.basis import NEVER_MS
 from ofi_cvd.schemas import TABLES, Kind
 from ofi_cvd.settings import Settings
-
-_NEVER: Final = 2**62  # time of a trade that is not there
 
 # The stages are written in the order they should run in; on frames of an hour, looking for more costs more than it saves.
 _PLAIN: Final = pl.QueryOptFlags.none(projection_pushdown=True)
@@ -30,14 +29,14 @@ class Built:
         closing: what the next hour opens with.
         state: the same as bytes of a file.
         digest: by which two states are compared.
-        objections: rows not admitted, by reason.
+        reject_reasons: rows not admitted, by reason.
     """
 
     tables: dict[Kind, pl.DataFrame]
     closing: CarryState
     state: bytes
     digest: str
-    objections: dict[str, int]
+    reject_reasons: dict[str, int]
 
 
 def close_hour(hour: Hour, settings: Settings) -> Built:
@@ -52,7 +51,7 @@ def close_hour(hour: Hour, settings: Settings) -> Built:
     scalars = Scalars(**rest[0].row(0, named=True))
     closing = CarryState(scalars, dict(zip(planned.trailing_rows, rest[1:], strict=True)))
     state = closing.to_bytes()
-    return Built(tables, closing, state, digest(state), _objections(hour.trade_rows))
+    return Built(tables, closing, state, digest(state), _reject_reasons(hour.trade_rows))
 
 
 def state_name(symbol: str, opens_ms: int) -> str:
@@ -60,46 +59,45 @@ def state_name(symbol: str, opens_ms: int) -> str:
     return f"{symbol}/{utc(opens_ms):%Y%m%dT%H}.parquet"
 
 
-def first_admitted_ms(rows: pl.DataFrame) -> int | None:
-    """Return the time of the first admitted trade by id; None without one."""
+def first_admitted_ms(rows: pl.DataFrame, scalars: Scalars) -> int | None:
+    """Return the time of the first admitted trade by id, never before the trades of the hour before; None without one."""
     first = rows.lazy().filter(pl.col("reject_reason").is_null()).head(1).select("traded_ms").collect()
-    return None if first.is_empty() else int(first.item())
+    return None if first.is_empty() else max(int(first.item()), scalars.last_trade_ms or -NEVER_MS)
 
 
-def after_last(rows: pl.DataFrame, key: str) -> int | None:
-    """Return the id after the last of some rows; None without rows."""
-    return None if rows.is_empty() else int(rows[key][-1]) + 1
+def id_gaps_of(rows: pl.DataFrame, scalars: Scalars) -> list[IdGap]:
+    """Return the ids never seen just before one of some sequenced rows.
 
-
-def open_holes(rows: pl.DataFrame, scalars: Scalars) -> list[Hole]:
-    """Return the holes among the ids seen in the open rows, the one before the first included.
-
-    A hole lies between the admitted trades around it; without one on a side it is open on that side.
+    A gap lies between the admitted trades around it; without one among these rows it is open on that side.
     """
+    if rows.is_empty() or _is_contiguous(rows["trade_id"], scalars.last_seen_id):
+        return []
     admitted_ms = pl.when(pl.col("reject_reason").is_null()).then("traded_ms")
     last_seen = pl.lit(scalars.last_seen_id, dtype=pl.Int64)
-    holes = (
+    last_trade_ms = pl.lit(scalars.last_trade_ms, dtype=pl.Int64)
+    gaps = (
         rows.lazy()
         .select(
             first=pl.coalesce(pl.col("trade_id").shift(), last_seen) + 1,
             last=pl.col("trade_id") - 1,
             before_ms=pl.coalesce(
-                pl.max_horizontal(
-                    admitted_ms.cum_max().forward_fill().shift(), pl.lit(scalars.last_trade_ms, dtype=pl.Int64)
-                ),
-                pl.lit(-_NEVER),
+                pl.max_horizontal(admitted_ms.cum_max().forward_fill().shift(), last_trade_ms), pl.lit(-NEVER_MS)
             ),
-            after_ms=pl.coalesce(
-                pl.max_horizontal(admitted_ms.cum_max().backward_fill(), pl.lit(scalars.last_trade_ms, dtype=pl.Int64)),
-                pl.lit(_NEVER),
+            after_ms=pl.max_horizontal(
+                pl.coalesce(admitted_ms.cum_max().backward_fill(), pl.lit(NEVER_MS)), last_trade_ms
             ),
         )
         .filter(pl.col("last") >= pl.col("first"))
         .collect()
     )
-    return [Hole(*row) for row in holes.iter_rows()]
+    return [IdGap(*row) for row in gaps.iter_rows()]
 
 
-def _objections(rows: pl.DataFrame) -> dict[str, int]:
+def _is_contiguous(ids: pl.Series, last_seen_id: int | None) -> bool:
+    first, last = int(ids[0]), int(ids[-1])
+    return last - first + 1 == len(ids) and last_seen_id in (None, first - 1)
+
+
+def _reject_reasons(rows: pl.DataFrame) -> dict[str, int]:
     counts = rows.filter(pl.col("reject_reason").is_not_null())["reject_reason"].value_counts(sort=True)
     return dict(counts.iter_rows())

@@ -1,4 +1,4 @@
-"""Brings spool files into memory as sequenced rows, counting every line that is not used."""
+"""Brings spool files into memory as readable rows, counting every line that is not used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import polars as pl
 from ofi_cvd.binance import frames
 from ofi_cvd.errors import SpoolError
 from ofi_cvd.features import book, trades
-from ofi_cvd.publish.memory import Memory, Rows
+from ofi_cvd.publish.parse_cache import ParseCache, Rows
 from ofi_cvd.settings import Settings
 from ofi_cvd.spool.layout import SpoolFile
 from ofi_cvd.spool.reader import parts, read_lines
@@ -28,13 +28,13 @@ class Reader:
         connection: DuckDB, the parser.
         settings: which streams, how many levels.
         levels: levels of the book source that carry a weight.
-        memory: of a process that builds again and again.
+        cache: of a process that builds again and again.
     """
 
     connection: duckdb.DuckDBPyConnection
     settings: Settings
     levels: int
-    memory: Memory | None = None
+    cache: ParseCache | None = None
 
     def read(self, file: SpoolFile, size: int, offset: int = 0) -> Rows:
         """Return the readable rows of `file` behind `offset` plain bytes.
@@ -49,8 +49,8 @@ class Reader:
         """
         if offset:
             return self._read_lines(file, read_lines(file, offset))
-        if self.memory is not None and file.sealed is None:
-            return self.memory.read(file, size, self._read_lines)
+        if self.cache is not None and file.sealed is None:
+            return self.cache.read(file, size, self._read_lines)
         try:
             return self._parse(file, parts(file))
         except SpoolError:

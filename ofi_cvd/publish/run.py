@@ -21,10 +21,11 @@ from ofi_cvd.common.files import exclusive
 from ofi_cvd.errors import RunError, UsageError
 from ofi_cvd.publish import checkpoint
 from ofi_cvd.publish.checkpoint import BUILD_LOCK, Checkpoint, HourEntry, SymbolEntry
-from ofi_cvd.publish.memory import Memory
+from ofi_cvd.publish.job import EVERYTHING, Job
+from ofi_cvd.publish.parse_cache import ParseCache
 from ofi_cvd.publish.parts import sample_metadata
 from ofi_cvd.publish.slices import Window, remove_unknown_hours
-from ofi_cvd.publish.symbol import EVERYTHING, Job, SymbolBuild
+from ofi_cvd.publish.symbol import SymbolBuild
 from ofi_cvd.schemas import SPEC_VERSION, Kind
 from ofi_cvd.settings import Settings
 from ofi_cvd.spool.layout import list_files
@@ -61,7 +62,7 @@ def build(
     rebuild: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
-    memory: Memory | None = None,
+    cache: ParseCache | None = None,
     keep_going: bool = False,
 ) -> BuildReport:
     """Publish everything that the spool holds and that is not published yet; safe to repeat and to interrupt.
@@ -74,7 +75,7 @@ def build(
         rebuild: publish again what is in the window.
         workers: processes; by default the cores there are, and none for a single symbol.
         progress: called after each hour with symbol, hour and what is known of it.
-        memory: of a process that builds again and again, in this process; it goes with `workers=1`.
+        cache: of a process that builds again and again, in this process; it goes with `workers=1`.
         keep_going: build the other symbols if one fails, and say so in the report; it goes with `workers=1`.
 
     Raises:
@@ -111,7 +112,7 @@ def build(
                 for symbol, job in jobs.items():
                     entry = found.symbols.setdefault(symbol, SymbolEntry())
                     try:
-                        SymbolBuild(job, entry, ledger, partial(checkpoint_writer.note, symbol), memory).run()
+                        SymbolBuild(job, entry, ledger, partial(checkpoint_writer.note, symbol), cache).run()
                     except RunError as error:
                         if not keep_going:
                             raise

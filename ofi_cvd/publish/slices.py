@@ -107,13 +107,23 @@ def are_published(known: HourEntry, data_dir: Path, symbol: str, hour_ms: int) -
 
 
 def is_compacted(known: HourEntry, data_dir: Path, symbol: str, hour_ms: int) -> bool:
-    """Return whether the hour's slices have become one part, which only a whole hour may replace."""
+    """Return whether the hour's slices have become one part, which only a whole hour may replace.
+
+    The part of the hour has the name of its first slice, so it is asked what it is.
+    """
     if known.slice_secs * 1000 == HOUR_MS or not known.slices or _are_there(known.slices, data_dir, symbol):
         return False
     kinds = {kind for one in known.slices.values() for kind in one.rows}
     return all(
-        (parts.folder_of(data_dir, symbol, kind, hour_ms) / parts.part_name(hour_ms)).is_file() for kind in kinds
+        _is_of_whole_hour(parts.folder_of(data_dir, symbol, kind, hour_ms) / parts.part_name(hour_ms)) for kind in kinds
     )
+
+
+def _is_of_whole_hour(path: Path) -> bool:
+    try:
+        return pl.read_parquet_metadata(path).get("slice_secs") == "3600"
+    except (OSError, pl.exceptions.PolarsError):
+        return False
 
 
 def _are_there(slices: Mapping[int, Slice], data_dir: Path, symbol: str) -> bool:

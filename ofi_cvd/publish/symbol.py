@@ -1,53 +1,33 @@
-"""Builds one symbol, hour after hour: the loop between the spool, the plan of an hour and what is published (SPEC 10).
+"""Builds one symbol, hour after hour: reads what an hour needs, computes and publishes it, and asks the plan what is due.
 
-An hour is due when it is new, not final, touched by late or repaired rows or by a new ledger gap, or opens with another
-state than before. Hours that are not due are passed over; the states they close with are on the disk.
+What is due is decided in `ofi_cvd.publish.plan`; here are the files, the states and the order of the work: the earliest
+hour that is due comes first, then the hours behind the last one published.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import duckdb
-import polars as pl
 
 from ofi_cvd.binance.wire import depth_levels
-from ofi_cvd.common.times import HOUR_MS
+from ofi_cvd.common.times import HOUR_MS, hour_of, show_time
 from ofi_cvd.errors import PublishError, SpoolError
 from ofi_cvd.features.carry import CarryState, digest
-from ofi_cvd.features.gaps import Hole, LedgerGap, ledger_gaps, unrepaired
+from ofi_cvd.features.gaps import ledger_gaps
 from ofi_cvd.features.hour import Hour
+from ofi_cvd.publish.basis import Basis, Influences, LedgerGaps, basis, id_gaps, influences
 from ofi_cvd.publish.checkpoint import HourEntry, SymbolEntry, write_whole
-from ofi_cvd.publish.hour import Built, after_last, close_hour, first_admitted_ms, open_holes, state_name
+from ofi_cvd.publish.hour import Built, close_hour, first_admitted_ms, id_gaps_of, state_name
 from ofi_cvd.publish.ingest import Reader
-from ofi_cvd.publish.intake import Intake, Keys, Late, receipts_for
-from ofi_cvd.publish.memory import Memory
-from ofi_cvd.publish.slices import Window, are_published, is_compacted, metadata, publish_hour
-from ofi_cvd.settings import Settings
-
-EVERYTHING = Window()
+from ofi_cvd.publish.job import Job, horizon_ms, slice_starts, without_parts
+from ofi_cvd.publish.late import hours_of_late
+from ofi_cvd.publish.parse_cache import ParseCache
+from ofi_cvd.publish.plan import Known, Passes, due_hours
+from ofi_cvd.publish.slices import is_compacted, metadata, publish_hour
+from ofi_cvd.publish.spool_source import Ends, Late, SpoolSource, receipts_for
 
 OnHour = Callable[[int, HourEntry], None]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to build of one symbol.
-
-    Attributes:
-        slice_secs: length of new slices.
-        window: which slices to publish; hours before it are computed for their state alone.
-        live: publish a slice only once the spool holds receipts GRACE_SECS past its end.
-        rebuild: compute and publish the hours of the window again.
-    """
-
-    symbol: str
-    settings: Settings
-    slice_secs: int = 3600
-    window: Window = EVERYTHING
-    live: bool = False
-    rebuild: bool = False
 
 
 class SymbolBuild:
@@ -58,7 +38,7 @@ class SymbolBuild:
         entry: the symbol's part of the checkpoint; kept up to date.
         ledger: the ledger's records.
         on_hour: called after each hour that was computed.
-        memory: of a process that builds again and again.
+        cache: of a process that builds again and again.
     """
 
     def __init__(
@@ -67,38 +47,44 @@ class SymbolBuild:
         entry: SymbolEntry,
         ledger: Sequence[Mapping[str, object]],
         on_hour: OnHour,
-        memory: Memory | None = None,
+        cache: ParseCache | None = None,
     ) -> None:
-        self.job, self.entry, self.settings, self.on_hour, self.memory = job, entry, job.settings, on_hour, memory
-        self.trade_gaps = ledger_gaps(ledger, job.symbol, self.settings.trade_stream)
-        self.book_gaps = ledger_gaps(ledger, job.symbol, self.settings.source)
+        self.job, self.entry, self.settings, self.on_hour, self.cache = job, entry, job.settings, on_hour, cache
+        self.ledger = LedgerGaps(
+            ledger_gaps(ledger, job.symbol, self.settings.trade_stream),
+            ledger_gaps(ledger, job.symbol, self.settings.source),
+        )
         self.levels = min(self.settings.levels, depth_levels(self.settings.source) or 1)
-        self.intake = Intake(job.symbol, self.settings, self.levels, entry.sources, self._note_late)
-        self._standing: int | None = None  # the hour the pools are open at
-        self._unfinished: int | None = None  # the hour that was built up to the last event known
+        self.spool = SpoolSource(job.symbol, self.settings, self.levels, entry.sources, self._note_late)
         self.opening = CarryState()
+        self._standing: int | None = None  # the hour that the pending rows and the state are open at
+        self._influences = self._influences_of(entry.hours)
+        self._due: set[int] = set()
+        self._passes = Passes()
 
     def is_idle(self) -> bool:
         """Return whether there is nothing to do: the spool is as it was, and what was asked for is published."""
-        return self.entry.done and self.intake.is_unchanged and not self._due_at_start()
+        return self.entry.done and self.spool.is_unchanged and not self._due_at_start()
 
     def run(self) -> None:
         """Build every hour that is due.
 
         Raises:
             SpoolError: a spool file cannot be read.
-            PublishError: a file cannot be written; what was published is untouched.
+            PublishError: a file cannot be written, or an hour does not settle; what was published is untouched.
         """
         if self.is_idle():
             return
         with duckdb.connect() as connection:
             # Worker processes share the cores; a thread each, and no result depends on how many.
             connection.execute("SET threads = 1; SET enable_progress_bar = false")
-            self.intake.reader = Reader(connection, self.settings, self.levels, self.memory)
-            self.entry.due = sorted(self._due_at_start())
-            self.entry.gaps = self._gap_texts()
+            self.spool.reader = Reader(connection, self.settings, self.levels, self.cache)
+            if self.spool.has_all_files:
+                for hour in self.entry.hours.values():
+                    hour.is_kept = False
+            self._due = self._due_at_start()
             self.entry.done = False
-            self.intake.built = self._built_keys()
+            self.spool.built = self._ends_before(None)
             while (hour_ms := self._next_hour()) is not None:
                 self._build(hour_ms)
             self.entry.done = True
@@ -107,256 +93,209 @@ class SymbolBuild:
 
     def _due_at_start(self) -> set[int]:
         """Return the hours that are due before any file is read."""
-        known, window = self.entry.hours, self.job.window
-        due = set(self.entry.due) | self._touched_by_gaps()
-        due |= {at for at, hour in known.items() if not self._is_published(at, hour)}
-        if not self.intake.is_unchanged or self.job.rebuild or not self.entry.done:
-            due |= {at for at, hour in known.items() if not hour.final}
-        if self.job.rebuild:
-            due |= {at for at in known if window.overlaps(at, at + HOUR_MS)}
-        return due
+        hours, window = self.entry.hours, self.job.window
+        asked = [at for at in hours if window.overlaps(at, at + HOUR_MS)] if self.job.rebuild else []
+        known = Known(
+            influences=self._influences,
+            last_event_ms=self.entry.last_event_ms,
+            rows=self.entry.late,
+            has_grown=self.job.rebuild or not self.spool.is_unchanged or not self.entry.done,
+            without_parts=without_parts(self.job, self.entry, self.cache),
+            asked=asked,
+        )
+        return set(due_hours(hours, known))
 
-    def _is_published(self, hour_ms: int, hour: HourEntry) -> bool:
-        """Return whether every slice that the command asks for and the hour can have is published, and still there."""
-        asked = all(at in hour.slices for at in self._slice_starts(hour_ms, hour))
-        if not asked or self.memory is None:
-            return asked and are_published(hour, self.settings.data_dir, self.job.symbol, hour_ms)
-        if not hour.final or (self.job.symbol, hour_ms) not in self.memory.intact:
-            if not are_published(hour, self.settings.data_dir, self.job.symbol, hour_ms):
-                return False
-            self.memory.intact.add((self.job.symbol, hour_ms))
-        return True
-
-    def _slice_starts(self, hour_ms: int, hour: HourEntry) -> list[int]:
-        """Return the starts of the slices that the command asks for and the hour can have."""
-        step, until = hour.slice_secs * 1000, self._known_until_ms(hour_ms, final=hour.final)
-        starts = range(hour_ms, min(hour_ms + HOUR_MS, until + 1), step)
-        return [at for at in starts if self.job.window.has(at, at + step) and (not self.job.live or at + step <= until)]
-
-    def _known_until_ms(self, hour_ms: int, *, final: bool) -> int:
-        """Return up to where an hour's rows are known, as the command understands it: live waits for late frames."""
-        end_ms = hour_ms + HOUR_MS
-        return end_ms if final else min(end_ms, self._horizon_ms if self.job.live else self.entry.last_event_ms)
-
-    @property
-    def _horizon_ms(self) -> int:
-        return self.entry.last_recv_ms - round(self.settings.grace_secs * 1000)
-
-    def _touched_by_gaps(self) -> set[int]:
-        """Return the known hours that a ledger gap reaches which was not known, or is known no more."""
-        spans = [[int(part) for part in text.split()[1:3]] for text in set(self._gap_texts()) ^ set(self.entry.gaps)]
-        return {
-            at for at in self.entry.hours for start, end in spans if start < at + HOUR_MS and end + self._reach_ms >= at
-        }
-
-    def _gap_texts(self) -> list[str]:
-        named = (("trade", self.trade_gaps), ("book", self.book_gaps))
-        return [
-            f"{which} {gap.start_ms} {gap.end_ms} {gap.expected} {gap.received}"
-            for which, some in named
-            for gap in some
-        ]
-
-    @property
-    def _reach_ms(self) -> int:
-        """How long after its end an outage is felt."""
-        secs = max(self.settings.win_secs, self.settings.div_max_secs + self.settings.pivot_span_secs)
-        return secs * 1000
+    def _still_due(self, among: Iterable[int] | None = None) -> set[int]:
+        """Return the hours that became due while this run reads and builds."""
+        known = Known(self._influences, self.entry.last_event_ms, rows=self.entry.late)
+        return set(due_hours(self.entry.hours, known, among))
 
     def _next_hour(self) -> int | None:
-        """Return the next hour to compute, with the pools open at it; None when all is built."""
+        """Return the next hour to compute, with rows and state open at it; None when all is built."""
         while True:
-            if self.entry.due:
-                if self._stand_at(self.entry.due[0]):
-                    return self.entry.due[0]
+            if self._due:
+                if self._stand_at(min(self._due)):
+                    return min(self._due)
                 continue
-            candidate = max(self.entry.hours) + HOUR_MS if self.entry.hours else None
-            if candidate is not None and not self._stand_at(candidate):
+            last = max(self.entry.hours, default=None)
+            if last is not None and not (self._stand_at(last + HOUR_MS) and not self._is_early(last + HOUR_MS)):
                 continue
-            if candidate is not None and self._is_early(candidate):
-                continue
-            found = self._first_hour() if candidate is None else candidate
-            if candidate is not None and self.entry.last_event_ms < candidate:
+            found = self._first_hour() if last is None else last + HOUR_MS
+            if last is not None and self.entry.last_event_ms < last + HOUR_MS:
                 found = None
-            if found is not None and self._unfinished == found - HOUR_MS:
-                self._add_due(self._unfinished)  # what it ended with was not its end: time went on
-                self._unfinished = None
+            receipt_hour = self.spool.next_receipt_hour_ms
+            if found is None and receipt_hour is not None:
+                self.spool.read_through(receipt_hour)
+                self._note_times()
                 continue
-            receipt_hour = self.intake.next_receipt_hour_ms
-            if found is not None or receipt_hour is None:
+            # What the last hour ended with may not be its end: time went on. With nothing left to read, all must hold.
+            self._due |= self._still_due(None if found is None else {found - HOUR_MS})
+            if not self._due:
                 self._standing = found
                 return found
-            self.intake.read_through(receipt_hour)
-            self._note_times()
 
     def _note_times(self) -> None:
         """Note the latest event and receipt among what was read."""
-        times = (self.intake.trades.last_ms(), self.intake.books.last_ms())
+        times = (self.spool.trades.last_ms(), self.spool.books.last_ms())
         ends = (-(-at // 1000) * 1000 for at in times if at is not None)
         self.entry.last_event_ms = max(self.entry.last_event_ms, *ends, -1)
-        self.entry.last_recv_ms = max(self.entry.last_recv_ms, self.intake.last_recv_ms)
+        self.entry.last_recv_ms = max(self.entry.last_recv_ms, self.spool.last_recv_ms)
 
     def _first_hour(self) -> int | None:
         """Return the hour of the first open row of either stream; a row is never earlier than the one before it."""
         scalars = self.opening.scalars
         firsts = (
-            (self.intake.trades.first_ms(), scalars.last_trade_ms),
-            (self.intake.books.first_ms(), scalars.last_update_ms),
+            (self.spool.trades.first_ms(), scalars.last_trade_ms),
+            (self.spool.books.first_ms(), scalars.last_update_ms),
         )
         times = [max(first, before or first) for first, before in firsts if first is not None]
-        return min(times) // HOUR_MS * HOUR_MS if times else None
+        return hour_of(min(times)) if times else None
 
     def _is_early(self, hour_ms: int) -> bool:
         """Return whether the first open row lies before the hour: the one it belongs to was closed too soon, and is due."""
         early = self._first_hour()
         if early is None or early >= hour_ms:
             return False
-        self._add_due(early)
+        self._due.add(early)
         self._standing = None
         return True
 
-    def _built_keys(self) -> Keys:
-        """Return the ids that the hours built so far end with."""
-        hours = [self.entry.hours[at] for at in sorted(self.entry.hours, reverse=True)]
-        trades = (hour.next_trade_id for hour in hours if hour.next_trade_id is not None)
-        updates = (hour.next_update_id for hour in hours if hour.next_update_id is not None)
-        return Keys(next(trades, None), next(updates, None))
-
     def _note_late(self, late: Late) -> None:
-        """Make the hours due that late rows belong to."""
-        ends = [
-            (key, at)
-            for at, hour in sorted(self.entry.hours.items())
-            if (key := hour.next_trade_id if late.is_trade else hour.next_update_id) is not None
-        ]
-        places = pl.Series([key for key, _ in ends], dtype=pl.Int64).search_sorted(late.keys, side="right")
-        for place in places.unique():
-            self._add_due(ends[place][1])
+        """Make the hours due that late rows may belong to; the checkpoint remembers them."""
+        found = hours_of_late(self.entry.hours, late)
+        self.entry.late = sorted({*self.entry.late, *found})
+        self._due |= found
 
-    def _add_due(self, hour_ms: int) -> None:
-        self.entry.due = sorted({*self.entry.due, hour_ms})
+    def _ends_before(self, hour_ms: int | None) -> Ends:
+        """Return the positions that the hours before an hour end with; of all hours with None."""
+        at = max(self.entry.hours, default=0) if hour_ms is None else hour_ms - HOUR_MS
+        before = self.entry.hours.get(at, HourEntry())
+        return Ends(before.trades_to, before.updates_to)
+
+    def _influences_of(self, hours: Mapping[int, HourEntry]) -> Influences:
+        settings = self.settings
+        reach_secs = max(settings.win_secs, settings.div_max_secs + settings.pivot_span_secs)
+        gaps = id_gaps(hours, self.entry.ahead)
+        return influences(self.ledger, gaps, self.spool.seen_ids(), reach_secs * 1000)
 
     # One hour
 
     def _stand_at(self, hour_ms: int) -> bool:
-        """Open the pools and the state at an hour; false if the state is lost, which makes the hour before due."""
+        """Open rows and state at an hour; false if the state is lost, which makes the hour before due."""
         if self._standing == hour_ms:
             return True
-        before = self.entry.hours.get(hour_ms - HOUR_MS, HourEntry())
-        opening = self._stored_state(before)
+        opening = self._stored_state(self.entry.hours.get(hour_ms - HOUR_MS, HourEntry()))
         if opening is None:
-            self._add_due(hour_ms - HOUR_MS)
+            self._due.add(hour_ms - HOUR_MS)
             return False
-        self.intake.open_at(Keys(before.next_trade_id, before.next_update_id), goes_on=False)
-        self.opening = opening
-        self._standing = hour_ms
+        self.spool.open_at(self._ends_before(hour_ms), goes_on=False)
+        self.opening, self._standing = opening, hour_ms
         return True
 
     def _stored_state(self, before: HourEntry) -> CarryState | None:
         """Return the state an hour closed with; None if its file is not the one that the checkpoint knows."""
         if not before.state:
             return CarryState()
+        path = self.settings.state_dir / before.state
         try:
-            data = (self.settings.state_dir / before.state).read_bytes()
+            data = path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
-            path = self.settings.state_dir / before.state
             raise PublishError(f"{path}: expected the state of an hour, found {error.strerror}") from None
         return CarryState.from_bytes(data) if digest(data) == before.state_digest else None
 
+    def _read_for(self, hour_ms: int) -> bool:
+        """Read what an hour needs; false if that shows that an earlier hour is due."""
+        known = self.entry.hours.get(hour_ms)
+        try:
+            self.spool.check_there(Ends(known.trades_to, known.updates_to) if known else Ends())
+        except SpoolError:
+            if known:
+                known.is_kept = True  # said once; hours without it go on
+            self.entry.late = [at for at in self.entry.late if at != hour_ms]
+            raise
+        felt = [one.end_ms for one in self._influences.on(hour_ms) if one.what == "trade_outage"]
+        self.spool.read_through(receipts_for(hour_ms, felt))
+        self.spool.read_known(hour_ms + HOUR_MS)
+        self._note_times()
+        return not any(at < hour_ms for at in self._due) and not self._is_early(hour_ms)
+
     def _build(self, hour_ms: int) -> None:
         """Compute, publish and close one hour, unless reading for it shows that an earlier one is due."""
-        known = self.entry.hours.get(hour_ms, HourEntry())
-        trade_gaps = [gap for gap in self.trade_gaps if self._is_felt(gap, hour_ms)]
-        book_gaps = [gap for gap in self.book_gaps if self._is_felt(gap, hour_ms)]
-        until = Keys(known.next_trade_id, known.next_update_id)
-        try:
-            self.intake.check_there(until)
-        except SpoolError:
-            self.entry.due = [at for at in self.entry.due if at != hour_ms]  # said once; hours without it go on
-            raise
-        self.intake.read_through(receipts_for(hour_ms, [gap.end_ms for gap in trade_gaps]))
-        self.intake.read_known(hour_ms + HOUR_MS)
-        self._note_times()
-        if self.entry.due and self.entry.due[0] < hour_ms:
+        if not self._read_for(hour_ms):
             return
-        if self._is_early(hour_ms):
-            return
-        trade_rows, trade_key = self.intake.trades.take(hour_ms + HOUR_MS)
-        book_rows, update_key = self.intake.books.take(hour_ms + HOUR_MS)
-        holes = open_holes(self.intake.trades.rows(), self.opening.scalars)
-        earlier = [hole for at, one in self.entry.hours.items() if at < hour_ms for hole in one.holes]
+        trade_rows, _ = self.spool.trades.take(hour_ms + HOUR_MS)
+        book_rows, _ = self.spool.books.take(hour_ms + HOUR_MS)
+        scalars, opens, then = self.opening.scalars, self.spool.opens, self._influences
+        entry = HourEntry(
+            trades_from_id=None if trade_rows.is_empty() else int(trade_rows["trade_id"][0]),
+            updates_from_id=None if book_rows.is_empty() else int(book_rows["update_id"][0]),
+            trades_to=self.spool.trades.position_of_last(trade_rows) or opens.trade,
+            updates_to=self.spool.books.position_of_last(book_rows) or opens.update,
+            first_trade_ms=first_admitted_ms(trade_rows, scalars),
+            id_gaps=id_gaps_of(trade_rows, scalars),
+            state=state_name(self.job.symbol, hour_ms + HOUR_MS),
+        )
+        entry.basis = self._basis_of(hour_ms, entry)
+        if self._passes.is_repeated(hour_ms, entry.basis, self.spool.news):
+            raise PublishError(
+                f"{self.job.symbol} {show_time(hour_ms)}: expected an hour that settles, found it due again "
+                f"although nothing changed that it is built from; please report this"
+            )
+        felt = entry.basis.influences
         hour = Hour(
             symbol=self.job.symbol,
             start_ms=hour_ms,
             trade_rows=trade_rows,
             book_rows=book_rows,
             opening=self.opening,
-            trade_outages=unrepaired(trade_gaps, [*earlier, *holes], *self.intake.seen_ids()),
-            book_outages=sorted({gap.span for gap in book_gaps}),
-            first_trade_ms=self.opening.scalars.first_trade_ms or first_admitted_ms(trade_rows),
+            trade_outages=sorted({one.span for one in felt if one.what == "trade_outage" and one.is_open}),
+            book_outages=sorted({one.span for one in felt if one.what == "book_outage"}),
+            first_trade_ms=scalars.first_trade_ms or entry.first_trade_ms,
             last_event_ms=self.entry.last_event_ms,
             levels=self.levels,
         )
-        built = close_hour(hour, self.settings)
-        trade_key, update_key = (
-            fresh if fresh is not None else old
-            for fresh, old in zip(
-                (trade_key or after_last(trade_rows, "trade_id"), update_key or after_last(book_rows, "update_id")),
-                (self.intake.keys.trade, self.intake.keys.update),
-                strict=True,
-            )
-        )
-        entry = self._entry(hour, built, known, Keys(trade_key, update_key), holes)
-        self._close(hour, built, known, entry)
+        self._close(hour, close_hour(hour, self.settings), entry, then)
 
-    def _is_felt(self, gap: LedgerGap, hour_ms: int) -> bool:
-        return gap.start_ms < hour_ms + HOUR_MS and gap.end_ms + self._reach_ms >= hour_ms
+    def _basis_of(self, hour_ms: int, entry: HourEntry) -> Basis:
+        """Return what an hour is built from, with the id gaps that its rows and those behind it show."""
+        hours = {**self.entry.hours, hour_ms: entry}
+        if hour_ms == max(hours):
+            behind = entry.trades_to[0] if entry.trades_to else -1
+            gaps = id_gaps_of(self.spool.trades.rows(), self.opening.scalars)
+            self.entry.ahead = [gap for gap in gaps if gap.last > behind]
+        fresh = self._influences_of(hours)
+        if fresh.known != self._influences.known:
+            self._influences = fresh
+        return basis(hour_ms, hours, self._influences, self.entry.last_event_ms, entry)
 
-    def _entry(self, hour: Hour, built: Built, known: HourEntry, ends: Keys, holes: Sequence[Hole]) -> HourEntry:
-        """Publish the hour's slices and return what the checkpoint says of it."""
-        settings = self.settings
-        final = self._horizon_ms > hour.end_ms and hour.last_event_ms >= hour.end_ms
-        slice_secs = known.slice_secs if known.slices and not self.job.rebuild else self.job.slice_secs
-        if is_compacted(known, settings.data_dir, hour.symbol, hour.start_ms):
-            slice_secs = 3600
-        entry = HourEntry(
-            slice_secs=slice_secs,
-            final=final,
-            next_trade_id=ends.trade,
-            next_update_id=ends.update,
-            state=state_name(hour.symbol, hour.end_ms),
-            state_digest=built.digest,
-            objections=built.objections,
-            holes=[hole for hole in holes if ends.trade is None or hole.last < ends.trade],
-        )
+    def _close(self, hour: Hour, built: Built, entry: HourEntry, then: Influences) -> None:
+        """Publish an hour's slices and its closing state, and note what follows from them."""
+        known = self.entry.hours.get(hour.start_ms, HourEntry())
+        entry.final = horizon_ms(self.job, self.entry) > hour.end_ms and hour.last_event_ms >= hour.end_ms
+        entry.state_digest, entry.reject_reasons = built.digest, built.reject_reasons
+        entry.slice_secs = known.slice_secs if known.slices and not self.job.rebuild else self.job.slice_secs
+        if is_compacted(known, self.settings.data_dir, hour.symbol, hour.start_ms):
+            entry.slice_secs = 3600
         entry.slices = publish_hour(
             built.tables,
-            data_dir=settings.data_dir,
+            data_dir=self.settings.data_dir,
             symbol=hour.symbol,
             hour_ms=hour.start_ms,
-            slice_secs=slice_secs,
-            starts=self._slice_starts(hour.start_ms, entry),
+            slice_secs=entry.slice_secs,
+            starts=slice_starts(self.job, self.entry, hour.start_ms, entry),
             known=known,
-            facts=metadata(settings, slice_secs),
+            facts=metadata(self.settings, entry.slice_secs),
         )
-        return entry
-
-    def _close(self, hour: Hour, built: Built, known: HourEntry, entry: HourEntry) -> None:
-        """Store the closing state, note what follows from it, and go on to the next hour."""
         write_whole(self.settings.state_dir / entry.state, built.state)
         self.entry.hours[hour.start_ms] = entry
-        due = set(self.entry.due) - {hour.start_ms}
-        is_as_before = entry.state_digest == known.state_digest and (
-            (entry.next_trade_id, entry.next_update_id) == (known.next_trade_id, known.next_update_id)
-        )
-        if not is_as_before and hour.end_ms <= max(self.entry.hours):
-            due.add(hour.end_ms)
-        self.entry.due = sorted(due)
+        self.entry.late = [at for at in self.entry.late if at != hour.start_ms]
+        self._due.discard(hour.start_ms)
+        changed = self._influences.hours_changed_since(then, self.entry.hours)
+        self._due |= self._still_due({hour.end_ms, *changed})
         self.opening = built.closing
-        self.intake.open_at(Keys(entry.next_trade_id, entry.next_update_id), goes_on=True)
-        self.intake.built = self._built_keys()
-        self._unfinished = hour.start_ms if hour.last_event_ms < hour.end_ms else None
+        self.spool.open_at(Ends(entry.trades_to, entry.updates_to), goes_on=True)
+        self.spool.built = self._ends_before(None)
         self._standing = hour.end_ms
         self.on_hour(hour.start_ms, entry)

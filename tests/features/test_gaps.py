@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from ofi_cvd.features.gaps import Hole, LedgerGap, Span, ledger_gaps, unrepaired, with_suspect
+from ofi_cvd.features.gaps import IdGap, LedgerGap, Span, ledger_gaps, unrepaired, with_suspect
 
 GAP = {"event": "gap", "symbol": "BTCUSDT", "stream": "btcusdt@trade", "start_ms": 10, "end_ms": 20}
 
@@ -27,7 +27,7 @@ def test_gaps_are_those_of_one_stream_of_one_symbol_each_once() -> None:
     assert ledger_gaps(records, "BTCUSDT", "trade") == [LedgerGap(10, 20), LedgerGap(30, 40, 5, 8)]
 
 
-HOLE = Hole(first=5, last=7, before_ms=100, after_ms=200)
+HOLE = IdGap(first=5, last=7, before_ms=100, after_ms=200)
 
 
 @pytest.mark.parametrize(

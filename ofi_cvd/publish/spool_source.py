@@ -9,31 +9,37 @@ import polars as pl
 
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import SpoolError
+from ofi_cvd.publish.basis import Position
 from ofi_cvd.publish.checkpoint import Source
 from ofi_cvd.publish.ingest import Reader
-from ofi_cvd.publish.pool import Pool, book_pool, trade_pool
+from ofi_cvd.publish.pending import PendingRows, pending_trades, pending_updates
 from ofi_cvd.settings import Settings
 from ofi_cvd.spool.layout import hour_dir, list_files
 from ofi_cvd.spool.reader import line_start, plain_size
 
 
 @dataclass(frozen=True)
-class Keys:
-    """The ids an hour begins with, by stream; None: no row is before it."""
+class Ends:
+    """The positions of the last rows up to an instant, by stream; None: no row is before it."""
 
-    trade: int | None = None
-    update: int | None = None
+    trade: Position | None = None
+    update: Position | None = None
+
+    def of(self, *, is_trade: bool) -> Position | None:
+        """Return that of one stream."""
+        return self.trade if is_trade else self.update
 
 
 @dataclass(frozen=True)
 class Late:
-    """Rows that were not there when their hours were built, by the ids of their stream."""
+    """Rows that were not there when their hours were built: ids of their stream, and their own times."""
 
     is_trade: bool
-    keys: pl.Series
+    ids: pl.Series
+    times_ms: pl.Series
 
 
-class Intake:
+class SpoolSource:
     """Two pools of open rows and the files that fill them, oldest receipt first.
 
     Args:
@@ -59,11 +65,12 @@ class Intake:
         self._files = {f"{file.hour_ms}/{file.name}": file for file in files}
         self._sizes = {name: plain_size(file) for name, file in self._files.items()}
         self._unread = list(self._files)
-        self.keys = Keys()
-        self.built = Keys()  # the ids that the hours built so far end with
-        self.trades: Pool = trade_pool()
-        self.books: Pool = book_pool(levels, is_ticker=settings.source == "bookTicker")
+        self.opens = Ends()
+        self.built = Ends()  # what the hours built so far end with
+        self.trades: PendingRows = pending_trades()
+        self.books: PendingRows = pending_updates(levels, is_ticker=settings.source == "bookTicker")
         self.last_recv_ms = 0
+        self.news = 0  # how often a file was read that has rows not read before
 
     @property
     def is_unchanged(self) -> bool:
@@ -72,36 +79,39 @@ class Intake:
         return known == self._sizes
 
     @property
-    def is_exhausted(self) -> bool:
-        """Whether no file is left to read."""
-        return not self._unread
+    def has_all_files(self) -> bool:
+        """Whether every file that was read before is still there."""
+        return self._sources.keys() <= self._files.keys()
 
     @property
     def next_receipt_hour_ms(self) -> int | None:
         """The receipt hour of the next file to read."""
         return min((self._files[name].hour_ms for name in self._unread), default=None)
 
-    def open_at(self, keys: Keys, *, goes_on: bool) -> None:
-        """Stand before the hour that begins with `keys`; `goes_on` if it follows the one the pools stood at."""
+    def open_at(self, opens: Ends, *, goes_on: bool) -> None:
+        """Stand behind `opens`; `goes_on` if the hour that ends there is the one the pending rows stood at."""
         if not goes_on:
             self.trades.clear()
             self.books.clear()
             self._unread = list(self._files)
-        self.keys = keys
-        self.trades.drop_before(keys.trade)
-        self.books.drop_before(keys.update)
+        self.opens = opens
+        self.trades.open_behind(opens.trade)
+        self.books.open_behind(opens.update)
 
-    def check_there(self, until: Keys) -> None:
+    def check_there(self, until: Ends) -> None:
         """Refuse to build an hour again that files were used for which are gone: rows would vanish.
 
         Raises:
             SpoolError: such a file.
         """
         for name, source in self._sources.items():
-            opens, ends = (self.keys.trade, until.trade) if self._is_trade(name) else (self.keys.update, until.update)
-            if name in self._files or ends is None or source.first_key is None or source.last_key is None:
+            is_trade = self._is_trade(name)
+            ends = until.of(is_trade=is_trade)
+            if name in self._files or ends is None or source.first_key is None:
                 continue
-            if source.first_key < ends and (opens is None or source.last_key >= opens):
+            if source.first_key <= ends[0] and self._pending(is_trade=is_trade).may_hold_open(
+                source.last_key, self.opens.of(is_trade=is_trade)
+            ):
                 hour_ms, _, file = name.partition("/")
                 raise SpoolError(
                     f"{hour_dir(self._settings.spool_dir, int(hour_ms)) / file}: expected the file that a published hour "
@@ -111,13 +121,17 @@ class Intake:
     def _is_trade(self, name: str) -> bool:
         return f".{self._settings.trade_stream}." in name
 
+    def _pending(self, *, is_trade: bool) -> PendingRows:
+        return self.trades if is_trade else self.books
+
     def read_through(self, receipt_hour_ms: int) -> None:
         """Read what is not read yet of the receipts up to an hour."""
         for name in list(self._unread):
             file, source = self._files[name], self._sources.get(name)
             if source is not None and source.size == self._sizes[name]:
-                opens = self.keys.trade if self._is_trade(name) else self.keys.update
-                if source.last_key is None or (opens is not None and source.last_key < opens):
+                is_trade = self._is_trade(name)
+                pending = self._pending(is_trade=is_trade)
+                if not pending.may_hold_open(source.last_key, self.opens.of(is_trade=is_trade)):
                     self._unread.remove(name)
                     continue
             if file.hour_ms <= receipt_hour_ms:
@@ -125,11 +139,11 @@ class Intake:
 
     def read_known(self, end_ms: int) -> None:
         """Read later files known to hold ids before the first one behind `end_ms`: every row known takes part in its hour."""
-        for pool, is_trade in ((self.trades, True), (self.books, False)):
+        for is_trade in (True, False):
             while known := self._known_unread(is_trade=is_trade):
                 first, name = min(known)
-                behind = pool.take(end_ms)[1]
-                if behind is not None and first >= behind:
+                behind = self._pending(is_trade=is_trade).take(end_ms)[1]
+                if behind is not None and first > behind:
                     break
                 self._read(name)
 
@@ -143,36 +157,33 @@ class Intake:
 
     def _read(self, name: str) -> None:
         file, source, is_trade = self._files[name], self._sources.get(name), self._is_trade(name)
-        opens = self.keys.trade if is_trade else self.keys.update
         if source is not None and self._sizes[name] < source.size:
             raise SpoolError(
                 f"{file.folder / file.name}: expected at least the {source.size} bytes that were read before, "
                 f"found {self._sizes[name]}; a spool only grows, so what was published stays as it is"
             )
-        pool = self.trades if is_trade else self.books
+        pending = self._pending(is_trade=is_trade)
         assert self.reader is not None  # noqa: S101  # whoever reads has opened the parser
         rows = self.reader.read(file, self._sizes[name])
-        frame, key = rows.frame, pl.col(pool.key)
-        built = self.built.trade if is_trade else self.built.update
-        if built is not None and (source is None or source.size != self._sizes[name]):
+        frame, key = rows.frame, pl.col(pending.key)
+        built = self.built.of(is_trade=is_trade)
+        is_news = source is None or source.size != self._sizes[name]
+        self.news += is_news
+        if built is not None and is_news:
             known = 0 if source is None else line_start(file, source.size)
             fresh = self.reader.read(file, self._sizes[name], known).frame if known else frame
-            late = fresh.filter(key < built)[pool.key]
+            late = fresh.filter(~pending.is_behind(built))
             if not late.is_empty():
-                self._on_late(Late(is_trade, late))
+                self._on_late(Late(is_trade, late[pending.key], late.select(pending.time).to_series()))
         first, last, recv_ns = frame.select(key.min(), key.max().alias("last"), pl.col("recv_ns").max()).row(0)
         self._sources[name] = Source(self._sizes[name], first, last, dict(rows.refused))
         self.last_recv_ms = max(self.last_recv_ms, (recv_ns or 0) // 1_000_000)
-        pool.add(frame if opens is None else frame.filter(key >= opens))
+        pending.add(frame)
         self._unread.remove(name)
 
     def seen_ids(self) -> tuple[int, int]:
         """Return the first and last trade id read from any file; (0, -1) before the first."""
-        trades = [
-            source
-            for name, source in self._sources.items()
-            if name in self._files and self._files[name].stream == self._settings.trade_stream
-        ]
+        trades = [source for name, source in self._sources.items() if self._is_trade(name)]
         return _extremes(trades)
 
 

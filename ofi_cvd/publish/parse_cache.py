@@ -30,7 +30,7 @@ class _Known:
     rows: Rows
 
 
-class Memory:
+class ParseCache:
     """Rows by file. Only whole lines are taken: what is behind the last newline is read when its line is complete.
 
     Attributes:
