@@ -32,7 +32,7 @@ class SettingError(UsageError):
     """A setting has an unknown name, a wrong type or a value out of range.
 
     Attributes:
-        key: the name of SPEC section 11.
+        key: the setting's name.
         found: what was given, as text.
         accepts: what would have been accepted.
         origin: where the value came from (`environment`, `ofi.toml`, ...).

@@ -1,4 +1,7 @@
-"""The contract of every table (SPEC 10), written once: the writer, the tests and the docs all read it from here."""
+"""The contract of every table, written once: the writer, the tests and the docs all read it from here.
+
+See docs/specification/tables.md.
+"""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("ofi_cvd", "sql", "tests", "benchmarks", "ops", "notebooks")
 SUFFIXES = {".py", ".sql", ".yml", ".yaml", ".md", ".json", ".service", ".toml", ".css", ".js", ".html"}
 CITATION = re.compile(r"\bdocs/[\w./-]+?\.md(?:#[\w-]*)?")
+UNRESOLVABLE = re.compile(r"\b(?:SPEC|PROTOCOL)(?:\.md)?,?\s+(?:sections?\s+)?\d")
 CODE = re.compile(r"`(ofi_cvd/[\w./]+)`")
 
 
@@ -54,6 +55,15 @@ def test_the_check_notices_a_wrong_citation() -> None:
     assert unresolved("docs/specification/trades.md#no-such-section")
     assert unresolved("docs/no-such-page.md")
     assert not unresolved("docs/specification/trades.md#epochs")
+
+
+def test_nothing_cites_a_document_outside_the_repository() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in sources()
+        for match in UNRESOLVABLE.finditer(path.read_text("utf-8"))
+    ]
+    assert found == []
 
 
 def test_links_between_pages_lead_to_a_heading() -> None:

@@ -1,4 +1,4 @@
-"""The contract of the tables as SPEC 10 lists it, word for word."""
+"""The contract of the tables as docs/specification/tables.md#columns lists it, word for word."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: four layers, their order, what is refused and how, and what decides the fingerprint (SPEC 11)."""
+"""Settings: four layers, their order, what is refused and how, and what decides the fingerprint (docs/settings.md)."""
 
 from __future__ import annotations
 

@@ -18,6 +18,9 @@ def bins_of(times: Ints, width_ms: int) -> tuple[Ints, int]:
 
 
 def table(rows: Sequence[Mapping[str, object]], schema: pl.Schema) -> pl.DataFrame:
-    """Return rows as a frame of exactly `schema`; NaN becomes null, because null means "not known" (SPEC 0)."""
+    """Return rows as a frame of exactly `schema`; NaN becomes null, because null means "not known".
+
+    See docs/specification/index.md#promises.
+    """
     frame = pl.DataFrame([dict(row) for row in rows], schema=schema)
     return frame.fill_nan(None)

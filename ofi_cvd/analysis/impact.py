@@ -108,7 +108,10 @@ def depth_proxy(book: pl.DataFrame) -> pl.DataFrame:
 
 
 def _half_hour(times: pl.Expr) -> pl.Expr:
-    """Return the start of the half hour `(start, start + 30 min]` a time belongs to (SPEC 1: buckets include their end)."""
+    """Return the start of the half hour `(start, start + 30 min]` a time belongs to (buckets include their end).
+
+    See docs/specification/index.md#buckets.
+    """
     return (times - 1) // HALF_HOUR_MS * HALF_HOUR_MS
 
 

@@ -1,4 +1,7 @@
-"""Where the venue is: hosts, routed roots and the connections a recording needs (PROTOCOL 1.1, 1.4, 2.1)."""
+"""Where the venue is: hosts, routed roots and the connections a recording needs.
+
+See docs/protocol.md#routes, docs/protocol.md#connection-limits.
+"""
 
 from __future__ import annotations
 

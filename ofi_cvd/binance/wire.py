@@ -1,4 +1,4 @@
-"""The venue's stream names, routes and frames, translated once into our words (PROTOCOL 1 and 2).
+"""The venue's stream names, routes and frames, translated once into our words (docs/protocol.md).
 
 Frames are parsed leniently: unknown keys are ignored and keys may come in any order; prices and sizes stay text.
 """
@@ -44,7 +44,8 @@ def parse_stream(name: str) -> tuple[str, str] | None:
 def route(stream: str, market: Market) -> Route | None:
     """Return the routed root a stream is served on; None for spot, which has no routes.
 
-    On the wrong root a futures subscription is acknowledged and then silent (PROTOCOL 1.1, 1.2).
+    On the wrong root a futures subscription is acknowledged and then silent
+    (docs/protocol.md#routes, docs/protocol.md#undocumented-streams).
     """
     if market == "spot":
         return None

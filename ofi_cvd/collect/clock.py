@@ -1,4 +1,7 @@
-"""The exchange's clock against ours, once a minute (PROTOCOL 4.9: reported latencies of seconds were clock offsets)."""
+"""The exchange's clock against ours, once a minute (reported latencies of seconds were clock offsets).
+
+See docs/protocol.md#behaviour-to-expect.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How long to wait before trying again, and how often an address may try at all (PROTOCOL 4.10)."""
+"""How long to wait before trying again, and how often an address may try at all.
+
+See docs/protocol.md#behaviour-to-expect.
+"""
 
 from __future__ import annotations
 

@@ -45,7 +45,8 @@ def merge_gaps(starts: Ints, ends: Ints) -> Gaps:
 def suspect_gaps(times: Ints, suspect: Bools, win_ms: int) -> Gaps:
     """Return where gaps of the data ended, read from the published `suspect` flag.
 
-    The flag is true for `win_ms` after a gap ended (SPEC 10), so each run of it starts with one. A run longer than `win_ms` hides
+    The flag is true for `win_ms` after a gap ended
+    (docs/specification/tables.md), so each run of it starts with one. A run longer than `win_ms` hides
     further gaps inside; its last one ended `win_ms` before the run did, and everything up to there counts as a gap: a label
     may be lost by that, never kept wrongly. A gap began somewhere after the row before it.
     """

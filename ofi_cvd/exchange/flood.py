@@ -23,7 +23,7 @@ from ofi_cvd.exchange.source import Sink
 
 FIRST_ID = 1_000_000_000
 TRADE_SHARE = 0.4
-"""Part of the frames that are trades: 2,000 of 5,000, the burst of PROTOCOL section 5."""
+"""Part of the frames that are trades: 2,000 of 5,000, the burst of docs/protocol.md#rates."""
 
 _STEP_S = 0.01
 _FLAT_OUT_FRAMES = 1000  # of a stream at a time

@@ -21,7 +21,7 @@ from ofi_cvd.common.times import HOUR_MS
 
 BLOCK_TRADES = 1000
 RETAIN_MS = 48 * HOUR_MS
-"""Age at which trades leave the history; the exchange says 24 to 48 hours (PROTOCOL 1.7)."""
+"""Age at which trades leave the history; the exchange says 24 to 48 hours (docs/protocol.md#rest)."""
 
 RestTrade: TypeAlias = dict[str, object]
 _decode = msgspec.json.Decoder(dict[str, object]).decode

@@ -56,7 +56,7 @@ class WeightLimiter:
 class KeepAlive:
     """The server's pings: sent every so often; one that stays unanswered for too long ends the connection.
 
-    Unsolicited pongs are allowed and prove nothing (PROTOCOL 2.2).
+    Unsolicited pongs are allowed and prove nothing (docs/protocol.md#connection-limits).
     """
 
     every_s: float

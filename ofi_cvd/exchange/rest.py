@@ -1,7 +1,7 @@
 """The REST side of the exchange as a function from request to reply; no sockets, no clock.
 
 Served: ping, time, depth, aggTrades, exchangeInfo, with weights and the
-errors of the real exchange (PROTOCOL 1.7, 2.4).
+errors of the real exchange (docs/protocol.md#rest).
 """
 
 from __future__ import annotations

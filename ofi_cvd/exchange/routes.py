@@ -2,7 +2,7 @@
 
 USD-M streams are split over `/public` and `/market` since 2026; the unrouted
 doors behave as `/public`.  A stream behind the wrong door is acknowledged and
-silent, and so is a stream that does not exist (PROTOCOL 1.1, 1.3).
+silent, and so is a stream that does not exist (docs/protocol.md#routes, docs/protocol.md#framing).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Venue: TypeAlias = Literal["usdm", "spot"]
 Category: TypeAlias = Literal["public", "market", "private", "all"]
 
 MAX_STREAMS = 1024
-"""Streams that one connection may listen to (PROTOCOL 1.4, 2.2)."""
+"""Streams that one connection may listen to (docs/protocol.md#connection-limits)."""
 
 _PUBLIC_KINDS = ("bookTicker", "depth", "rpiDepth", "trade")
 
@@ -34,7 +34,10 @@ class Door:
 
 
 def category_of(stream: str) -> Category:
-    """Return the USD-M root that serves `stream`; `@trade` is served on `/public` (PROTOCOL 1.2)."""
+    """Return the USD-M root that serves `stream`; `@trade` is served on `/public`.
+
+    See docs/protocol.md#undocumented-streams.
+    """
     kind = stream.removeprefix("!").partition("@")[2] or stream.removeprefix("!")
     head = kind.partition("@")[0]
     is_public = head in _PUBLIC_KINDS or (head.startswith("depth") and head.removeprefix("depth").isdigit())

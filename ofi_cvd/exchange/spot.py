@@ -1,4 +1,4 @@
-"""Payloads of the futures market as the spot market writes them (PROTOCOL 2.3).
+"""Payloads of the futures market as the spot market writes them (docs/protocol.md#spot-payloads).
 
 The simulated market and a recorded one may be futures; a spot client sees
 other keys, eight decimals, and no times on quotes and partial books.

@@ -1,4 +1,4 @@
-"""The numbers of a venue: keep-alive, life, limits. Sources: PROTOCOL 1.4, 1.7, 2.2, 2.4."""
+"""The numbers of a venue: keep-alive, life, limits. Sources: docs/protocol.md#connection-limits, docs/protocol.md#rest."""
 
 from __future__ import annotations
 

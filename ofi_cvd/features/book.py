@@ -1,4 +1,7 @@
-"""Book updates (SPEC 4): one row an update, in the order of the venue's ids, each knowing its predecessor or that it has none."""
+"""Book updates: one row an update, in the order of the venue's ids, each knowing its predecessor or that it has none.
+
+See docs/specification/books.md.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,8 @@ def sequenced(readable: pl.LazyFrame, *, is_ticker: bool) -> pl.LazyFrame:
 def with_continuity(rows: pl.LazyFrame, opening: CarryState, break_ends_ms: Sequence[int]) -> pl.LazyFrame:
     """Return an hour's updates behind the last one of the hour before, with `ts_ms`, `mid`, `spread_bps`, `contiguous`.
 
-    `is_new` is false on the row carried over. `contiguous`: the row before it is its predecessor (SPEC 4). A chain
+    `is_new` is false on the row carried over. `contiguous`: the row before it is its predecessor
+    (docs/specification/books.md). A chain
     decides where there is one; else it is broken by a ledger gap of the stream, at the first receipt from its end on.
     """
     scalars = opening.scalars

@@ -1,4 +1,4 @@
-"""Cumulative volume delta and its scales (SPEC 6), one row per trade."""
+"""Cumulative volume delta and its scales (docs/specification/cvd.md), one row per trade."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ def with_cvd(
 
 
 def opens_complete(opening: CarryState, settings: Settings, *, resets_here: bool) -> bool:
-    """Return whether the sum an hour opens with is known to hold every trade since its reset (SPEC 6)."""
+    """Return whether the sum an hour opens with is known to hold every trade since its reset.
+
+    See docs/specification/cvd.md.
+    """
     scalars = opening.scalars
     if resets_here:
         return scalars.trades_so_far > 0
@@ -56,7 +59,10 @@ def with_running_sum(trades: pl.LazyFrame, opening_units: int) -> pl.LazyFrame:
 
 
 def with_completeness(trades: pl.LazyFrame, *, complete_before: bool, outage_ends_ms: list[int]) -> pl.LazyFrame:
-    """Return the trades with `cvd_complete`: false from an unrepaired gap or outage of this hour on (SPEC 6)."""
+    """Return the trades with `cvd_complete`: false from an unrepaired gap or outage of this hour on.
+
+    See docs/specification/cvd.md.
+    """
     passed = (
         pl.any_horizontal(pl.col("ts_ms") >= end for end in outage_ends_ms) if outage_ends_ms else pl.lit(value=False)
     )

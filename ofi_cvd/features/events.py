@@ -1,4 +1,7 @@
-"""Events (SPEC 9) from the 1 s grid and the fusion rows: pivots, divergences, anomalies, conflicts."""
+"""Events from the 1 s grid and the fusion rows: pivots, divergences, anomalies, conflicts.
+
+See docs/specification/events.md.
+"""
 
 from __future__ import annotations
 

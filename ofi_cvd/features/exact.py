@@ -1,4 +1,7 @@
-"""Exact arithmetic: quantities as integers of 1e-8, one float division at the end (SPEC 1)."""
+"""Exact arithmetic: quantities as integers of 1e-8, one float division at the end.
+
+See docs/specification/index.md#exact-sums.
+"""
 
 from __future__ import annotations
 
@@ -48,5 +51,8 @@ def weight_units(weights: tuple[str, ...], levels: int) -> tuple[list[int], int]
 
 
 def ceil_to(instant: pl.Expr, width_ms: int) -> pl.Expr:
-    """Return the end of the bucket `(t - width, t]` that an instant belongs to (SPEC 1)."""
+    """Return the end of the bucket `(t - width, t]` that an instant belongs to.
+
+    See docs/specification/index.md#exact-sums.
+    """
     return -(-instant).floordiv(width_ms) * width_ms

@@ -1,4 +1,4 @@
-"""Fusion (SPEC 7): order-flow imbalance and volume delta of the same second in one score."""
+"""Fusion (docs/specification/fusion.md): order-flow imbalance and volume delta of the same second in one score."""
 
 from __future__ import annotations
 

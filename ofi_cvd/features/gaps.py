@@ -1,4 +1,7 @@
-"""Unrepaired gaps, breaks and outages: which ledger gaps count, and which rows are `suspect` (SPEC 3, 10)."""
+"""Unrepaired gaps, breaks and outages: which ledger gaps count, and which rows are `suspect`.
+
+See docs/specification/trades.md#outages, docs/specification/tables.md#suspect.
+"""
 
 from __future__ import annotations
 

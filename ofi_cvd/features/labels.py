@@ -1,4 +1,7 @@
-"""Labels (SPEC 8) on a 1 s grid per symbol, from trades only; and where each row of a table takes them."""
+"""Labels on a 1 s grid per symbol, from trades only; and where each row of a table takes them.
+
+See docs/specification/labels.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Order-flow imbalance (SPEC 5): Cont, Kukanov & Stoikov (2014), per level as in Xu, Gould & Howison (2019)."""
+"""Order-flow imbalance: Cont, Kukanov & Stoikov (2014), per level as in Xu, Gould & Howison (2019).
+
+See docs/specification/ofi.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Canonical trades (SPEC 3): what a trade is, in which order, at what time, and which ids are missing before it."""
+"""Canonical trades: what a trade is, in which order, at what time, and which ids are missing before it.
+
+See docs/specification/trades.md.
+"""
 
 from __future__ import annotations
 

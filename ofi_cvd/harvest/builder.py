@@ -21,7 +21,7 @@ from ofi_cvd.publish.run import BuildReport, build
 from ofi_cvd.settings import Settings
 from ofi_cvd.spool.layout import list_files
 
-FLUSH_S: Final = 0.4  # a receipt is on the disk within so many seconds (SPEC 2)
+FLUSH_S: Final = 0.4  # a receipt is on the disk within so many seconds (docs/specification/spool.md#writing)
 RETRIES_S: Final = (0.5, 2.0)  # between three tries
 AGAIN_S: Final = (1.0, 2.0, 5.0)  # after a round that left slices due; then once a slice
 LAST_TRIES: Final = 3

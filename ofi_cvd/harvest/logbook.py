@@ -1,4 +1,7 @@
-"""The log file of a run: lines of this process and of its children, a line an event (SPEC 13)."""
+"""The log file of a run: lines of this process and of its children, a line an event.
+
+See docs/specification/quality.md#reports.
+"""
 
 from __future__ import annotations
 

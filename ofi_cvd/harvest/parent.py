@@ -1,4 +1,6 @@
-"""The one-click run: starts recorder and builder, watches them, has the reports written, judges the result (SPEC 12, 13).
+"""The one-click run: starts recorder and builder, watches them, has the reports written, judges the result.
+
+See docs/harvest.md, docs/specification/quality.md.
 
 Recorder, builder and reports are processes of their own. Whatever happens to the builder or to a report, the recorder
 goes on; whatever happens to this process, its children end in order, for their pipes end.

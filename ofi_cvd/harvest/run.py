@@ -1,6 +1,7 @@
 """The run as such: its window, what of it is reported already, and what a start has to do. No process, no socket.
 
-`state/run.json` keeps it, so that a restart within the window continues the same run (SPEC 12, 13).
+`state/run.json` keeps it, so that a restart within the window continues the same run
+(docs/harvest.md, docs/specification/quality.md).
 """
 
 from __future__ import annotations

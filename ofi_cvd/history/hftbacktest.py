@@ -1,4 +1,6 @@
-"""Brings captures of lines `<local ns or us> <json>` into the spool, as hftbacktest's collector writes them (SPEC 12).
+"""Brings captures of lines `<local ns or us> <json>` into the spool, as hftbacktest's collector writes them.
+
+See docs/specification/spool.md#importing.
 
 Each message goes to its own symbol, stream and hour of local receipt, its text verbatim behind the spliced keys.
 """

@@ -1,4 +1,6 @@
-"""The checkpoint (SPEC 10): what is published, what it was built from, and which state opens each hour.
+"""The checkpoint: what is published, what it was built from, and which state opens each hour.
+
+See docs/specification/hours.md#checkpoint.
 
 It can be deleted: the next build computes it again.
 """

@@ -1,4 +1,6 @@
-"""Merge the slices of hours that are over into one part an hour, while readers keep reading (SPEC 10).
+"""Merge the slices of hours that are over into one part an hour, while readers keep reading.
+
+See docs/specification/tables.md#slices.
 
 Steps for one hour of one kind; a crash after any of them leaves the dataset whole, and the next run goes on from there:
 

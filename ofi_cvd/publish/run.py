@@ -1,4 +1,7 @@
-"""`ofi build`: every symbol's hours, side by side on the cores there are, under one lock and one checkpoint (SPEC 10)."""
+"""`ofi build`: every symbol's hours, side by side on the cores there are, under one lock and one checkpoint.
+
+See docs/specification/hours.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cuts the tables of an hour into slices and publishes those that are new or changed (SPEC 10)."""
+"""Cuts the tables of an hour into slices and publishes those that are new or changed (docs/specification/tables.md)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Window:
 
 
 def metadata(settings: Settings, slice_secs: int) -> dict[str, str]:
-    """Return the key-value metadata of every part (SPEC 10)."""
+    """Return the key-value metadata of every part (docs/specification/tables.md)."""
     return {
         "spec_version": SPEC_VERSION,
         "package_version": __version__,

@@ -1,4 +1,7 @@
-"""Where spool files are: hours, names, and the logical file behind plain and sealed ones (SPEC section 2)."""
+"""Where spool files are: hours, names, and the logical file behind plain and sealed ones.
+
+See docs/specification/spool.md#files.
+"""
 
 from __future__ import annotations
 

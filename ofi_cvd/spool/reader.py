@@ -1,4 +1,4 @@
-"""Reads logical spool files: every line once, plain or sealed, from any offset (SPEC section 2).
+"""Reads logical spool files: every line once, plain or sealed, from any offset (docs/specification/spool.md#lines).
 
 The bytes of a logical file only ever grow at the end: sealing, merging and late repairs keep every offset valid.
 """

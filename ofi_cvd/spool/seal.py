@@ -1,4 +1,6 @@
-"""Seals hours that are over: compress, verify by reading back, swap; no crash loses a line (SPEC section 2).
+"""Seals hours that are over: compress, verify by reading back, swap; no crash loses a line.
+
+See docs/specification/spool.md#sealing.
 
 The steps, and what a reader sees after a crash behind each:
 

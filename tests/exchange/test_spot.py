@@ -1,4 +1,4 @@
-"""Spot frames have the keys of PROTOCOL 2.3 and eight decimals."""
+"""Spot frames have the keys of docs/protocol.md#spot-payloads and eight decimals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which gaps of the ledger count as outages, and which rows they make suspect (SPEC 3, 10)."""
+"""Which gaps of the ledger count as outages, and which rows they make suspect.
+
+See docs/specification/trades.md, docs/specification/tables.md#suspect.
+"""
 
 from __future__ import annotations
 

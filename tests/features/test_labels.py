@@ -1,4 +1,4 @@
-"""Sessions, regimes and where rows take their labels (SPEC 8)."""
+"""Sessions, regimes and where rows take their labels (docs/specification/labels.md)."""
 
 from __future__ import annotations
 

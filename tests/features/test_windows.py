@@ -1,4 +1,7 @@
-"""Trailing windows against a loop over exact integers (SPEC 1, 5)."""
+"""Trailing windows against a loop over exact integers.
+
+See docs/specification/index.md#windows, docs/specification/ofi.md#standard-scores.
+"""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def parse_params(params: Mapping[str, object]) -> Params:
         if name in MACHINERY:
             continue
         if name.lower() not in known or name != name.upper():
-            message = f"expected a setting of SPEC section 11, found {name!r}"
+            message = f"expected a setting of docs/settings.md, found {name!r}"
             raise KeyError(message)
         values[name.lower()] = _converted(str(known[name.lower()].type), value)
     return Params(**values)  # type: ignore[arg-type]

@@ -1,4 +1,7 @@
-"""Bad input: a clear sentence or a counted rejection, and nothing that was published is harmed (SPEC 2, 3, 12)."""
+"""Bad input: a clear sentence or a counted rejection, and nothing that was published is harmed.
+
+See docs/specification/spool.md, docs/specification/trades.md, docs/specification/commands.md#exit-status.
+"""
 
 from __future__ import annotations
 

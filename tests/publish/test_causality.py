@@ -1,4 +1,4 @@
-"""Nothing looks ahead: what was received later changes no earlier row (SPEC 0, promise 5).
+"""Nothing looks ahead: what was received later changes no earlier row (docs/specification/index.md#promises, promise 5).
 
 An outage is known only when it ends, with the first receipt after it: the ledger's gap then reaches back to where it
 began, by design. So the markets here have no ledger gaps; holes in the ids and breaks in the chain of the book they have.

@@ -1,4 +1,7 @@
-"""However the spool was cut into pieces and the process died, the rows are those of one uninterrupted build (SPEC 0, 10)."""
+"""However the spool was cut into pieces and the process died, the rows are those of one uninterrupted build.
+
+See docs/specification/index.md#promises, docs/specification/hours.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`ofi build` killed as a process: the next one goes on, and nothing is left of the first (SPEC 0, 10)."""
+"""`ofi build` killed as a process: the next one goes on, and nothing is left of the first.
+
+See docs/specification/index.md#promises, docs/specification/hours.md.
+"""
 
 from __future__ import annotations
 

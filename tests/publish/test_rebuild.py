@@ -1,4 +1,7 @@
-"""The dataset is a function of the spool and the parameters: to the byte, however and how often it was built (SPEC 0)."""
+"""The dataset is a function of the spool and the parameters: to the byte, however and how often it was built.
+
+See docs/specification/index.md#promises.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What arrives after its hour was published brings the dataset to what one build of the final spool gives (SPEC 10)."""
+"""What arrives after its hour was published brings the dataset to what one build of the final spool gives.
+
+See docs/specification/hours.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Published datasets made up on the spot: SPEC 10 files, checkpoint and ledger lines, with faults on request."""
+"""Published datasets made up on the spot: part files, checkpoint and ledger lines, with faults on request."""
 
 from __future__ import annotations
 
