@@ -69,6 +69,8 @@ def analyze(
         raise UsageError(
             f"expected the extra `analyze` (pip install 'ofi-cvd[analyze]'), found no {error.name}"
         ) from None
+    from ofi_cvd.quality.parameters import dataset_settings  # noqa: PLC0415  # heavy
+
     if price not in {"mid", "trade"}:
         raise InputError(f"--price: expected mid or trade, found {price!r}")
     parameters = Parameters(
@@ -84,7 +86,7 @@ def analyze(
         seed=seed,
         controls=controls,
         impact=impact,
-        win_secs=settings.win_secs,
+        win_secs=dataset_settings(settings).win_secs,
     )
     if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
         raise InputError(f"--name: expected letters, digits, dots and dashes, found {name!r}")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Final
 
+from ofi_cvd.common.times import HOUR_MS, iso_time
 from ofi_cvd.errors import OfiCvdError, PublishError, RunError
 from ofi_cvd.harvest.child import Channel
 from ofi_cvd.harvest.figures import dataset_figures
@@ -16,6 +17,7 @@ from ofi_cvd.harvest.messages import FINISH, Alive, Built, Message
 from ofi_cvd.harvest.run import Run, load
 from ofi_cvd.publish import checkpoint
 from ofi_cvd.publish.checkpoint import HourEntry
+from ofi_cvd.publish.compact import compact
 from ofi_cvd.publish.parse_cache import ParseCache
 from ofi_cvd.publish.run import BuildReport, build
 from ofi_cvd.settings import Settings
@@ -65,6 +67,7 @@ class Builder:
         self._cache = ParseCache()
         self._write_errors = 0
         self.published_to = published(settings)
+        self._compacted_to = 0
 
     def work(self) -> None:
         """Build now and after every slice until asked to stop."""
@@ -87,6 +90,8 @@ class Builder:
         self._cache.turn()
         self._send(Built(dict(self.published_to), time.monotonic() - began, self._write_errors, failed))
         self._figures()
+        if not failed:
+            self._compact()
 
     def finish(self) -> None:
         """Publish everything that the spool holds, the slice that was begun too."""
@@ -98,6 +103,7 @@ class Builder:
                 break
         self._send(Built(dict(self.published_to), time.monotonic() - began, self._write_errors, failed, final=True))
         self._figures()
+        self._compact()
 
     def _next_s(self) -> float:
         """Return when the next slice can be complete on the disk: its end, the grace, the flush."""
@@ -155,6 +161,22 @@ class Builder:
             rows = sum(sum(kinds.values()) for kinds in report.rows.values())
             log.info("harvest.built", extra={"symbols": len(report.hours), "rows_of_open_hours": rows})
 
+    def _compact(self) -> None:
+        """Merge the slices of hours that are final, once an hour; one that cannot be merged waits for the next time."""
+        before_ms = final_before(self._settings)
+        if before_ms <= self._compacted_to:
+            return
+        self._compacted_to = before_ms
+        try:
+            done = compact(self._settings.data_dir, state_dir=self._settings.state_dir, before_ms=before_ms)
+        except (OfiCvdError, OSError) as error:
+            log.warning("harvest.compaction_failed", extra={"reason": str(error)})
+            return
+        if done.merged:
+            log.info(
+                "harvest.compacted", extra={"before": iso_time(before_ms), "hours": done.merged, "files": done.slices}
+            )
+
     def _figures(self) -> None:
         """Tell the parent what the rows look like; a figure that fails costs a figure."""
         try:
@@ -181,6 +203,23 @@ def published(settings: Settings) -> dict[str, int]:
         for symbol, entry in (known.symbols if known else {}).items()
     }
     return {symbol: end_ms for symbol, end_ms in ends.items() if end_ms}
+
+
+def final_before(settings: Settings) -> int:
+    """Return the end of the last hour before which every published hour of every symbol is final; 0 without one.
+
+    Raises:
+        PublishError: the checkpoint cannot be read.
+    """
+    known = checkpoint.load(settings.state_dir)
+    hours = [
+        (hour_ms, entry.final)
+        for owner in (known.symbols.values() if known else ())
+        for hour_ms, entry in owner.hours.items()
+    ]
+    open_ms = min((hour_ms for hour_ms, final in hours if not final), default=None)
+    last_ms = max((hour_ms + HOUR_MS for hour_ms, final in hours if final), default=0)
+    return last_ms if open_ms is None else min(open_ms, last_ms)
 
 
 def _first(failed: dict[str, OfiCvdError]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ def run_harvest(settings: Settings, *, new: bool = False) -> Outcome:
         RunError: the reports could not be written, or there was nothing to judge.
     """
     resolve(settings.endpoint, settings.market)
+    check_folders(settings)
     with harvest_lock(settings):
         now_ms = time.time_ns() // 1_000_000
         found = None if new else runs.load(settings.state_dir)
@@ -69,6 +71,23 @@ def run_harvest(settings: Settings, *, new: bool = False) -> Outcome:
             except Exception:
                 log.exception("harvest.crashed")
                 raise
+
+
+def check_folders(settings: Settings) -> None:
+    """Make the run's folders and write in each, so that one that cannot be ends the run before a child is started.
+
+    Raises:
+        UsageError: a folder cannot be made or written.
+    """
+    for folder in (settings.spool_dir, settings.data_dir, settings.state_dir, settings.artifacts_dir):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise UsageError(
+                f"{folder}: expected a folder that can be written, found {error.strerror or error}"
+            ) from None
 
 
 def _run(settings: Settings, run: runs.Run, watch: Watch, book: Logbook) -> Outcome:

@@ -13,6 +13,7 @@ import polars as pl
 from ofi_cvd import __version__
 from ofi_cvd.common.files import write_text
 from ofi_cvd.common.times import iso_time
+from ofi_cvd.harvest.digests import hour_digests
 from ofi_cvd.harvest.run import Run
 from ofi_cvd.publish.parts import Part, current_parts
 from ofi_cvd.quality.files import summary_path
@@ -69,6 +70,7 @@ def summarise(report: Report, run: Run, settings: Settings, reports: Iterable[Pa
         "clock": judged["clock"],
         "notes": judged["notes"],
         "reports": [path.relative_to(settings.artifacts_dir).as_posix() for path in reports],
+        "hours": hour_digests(settings.data_dir, window.symbols, window.start_ms, window.end_ms),
         "parts": published_parts(settings.data_dir, window.symbols, window.start_ms, window.end_ms),
         "analyse": analysis_command(settings, window.symbols, window.start_ms, window.end_ms),
     }
@@ -98,6 +100,4 @@ def analysis_command(settings: Settings, symbols: Iterable[str], start_ms: int, 
         "ofi", "analyze", "--symbols", ",".join(symbols), "--start", iso_time(start_ms), "--end", iso_time(end_ms),
         "--data-dir", settings.data_dir.as_posix(), "--artifacts-dir", settings.artifacts_dir.as_posix(),
     ]  # fmt: skip
-    if settings.win_secs != Settings.model_fields["win_secs"].default:
-        words += ["--set", f"WIN_SECS={settings.win_secs}"]
     return shlex.join(words)

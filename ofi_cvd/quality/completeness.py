@@ -14,7 +14,7 @@ BOOK_MINUTE_RATE: Final = 0.001
 
 def book_minutes(figures: Figures, _window: Window, settings: Settings) -> Gate:
     """Judge the whole minutes of the run without an order book: none, or less than 0.1 %; no row at all fails."""
-    if settings.source == "none":
+    if not settings.has_book:
         return Gate("book_minutes", "not_applicable", None, BOOK_MINUTE_RATE, "BOOK_SOURCE=none: there is no book")
     rows = figures.rows("book_minutes")
     worst = max(rows, key=lambda row: (row["n"] == 0, float(row["book_empty_minute_rate"])))

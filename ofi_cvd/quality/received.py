@@ -44,7 +44,7 @@ def asked_streams(settings: Settings) -> tuple[str, ...]:
     `BOOK_STREAMS` is a setting of the recorder, not of the dataset: where the dataset's own source is not among them,
     they are not those of its recording.
     """
-    books = (settings.source,) if settings.source != "none" else ()
+    books = (settings.source,) if settings.has_book else ()
     beside = settings.book_streams if settings.source in settings.book_streams else ()
     return tuple(dict.fromkeys((settings.trade_stream, *books, *beside)))
 
@@ -66,7 +66,7 @@ def unbuilt(settings: Settings, symbol: str, start_ms: int, end_ms: int, kinds: 
     books = tuple(kind for kind in kinds if kind in ("ofi", "fusion"))
     if trades and _has(_trade_times(settings, symbol, start_ms, end_ms), start_ms, end_ms, 1):
         found.append(Unbuilt(symbol, start_ms, "an admitted trade in the spool", trades))
-    if books and settings.source != "none":
+    if books and settings.has_book:
         times = _book_times(settings, symbol, start_ms, end_ms)
         if _has(times, start_ms, end_ms - _LAST_MS, 2):
             found.append(Unbuilt(symbol, start_ms, f"two frames of {settings.source} in the spool", books))

@@ -13,7 +13,7 @@ from typing import Any
 from ofi_cvd import __version__
 from ofi_cvd.common.files import write_text
 from ofi_cvd.dataset.reader import Dataset
-from ofi_cvd.quality import gates
+from ofi_cvd.quality import gates, parameters
 from ofi_cvd.quality.coverage import SCENES, Coverage, counts_of_rows
 from ofi_cvd.quality.figures import Figures, gather
 from ofi_cvd.quality.files import ReportKind, report_path
@@ -30,6 +30,7 @@ class Report:
     """One judged window: the figures, the verdicts and the documents made of them.
 
     Attributes:
+        settings: with the parameters that the dataset was built with; `today` the settings as they are now.
         coverage: what the coverage gates judged; in an hourly report it reaches back to the run's start.
     """
 
@@ -38,6 +39,7 @@ class Report:
     figures: Figures
     coverage: Coverage
     gates: tuple[Gate, ...]
+    today: Settings | None = None
 
     @property
     def run_tag(self) -> str:
@@ -99,9 +101,7 @@ class Report:
             told.append("The window has no rows at all.")
         elif absent:
             told.append(f"Without any row: {', '.join(absent)}.")
-        own, used = self.settings.fingerprint(), self.figures.published.params_fingerprint
-        if used is not None and used != own:
-            told.append(f"The dataset was built with parameters {used[:12]}, the settings now are {own[:12]}.")
+        told += parameters.notes(self.settings, self.today or self.settings)
         return told + [hint + "." for hint in gates.active_hints(self.figures, self.settings)]
 
     def _symbol(self, symbol: str) -> Document:
@@ -198,6 +198,7 @@ def judge_dataset(
     before: Coverage | None = None,
 ) -> Report:
     """Run the queries over an open dataset and judge the window; for the arguments see `judge_window`."""
+    today, settings = settings, parameters.dataset_settings(settings)
     figures = gather(dataset, window, settings, charts=charts, received=received)
     counts = counts_of_rows(figures.rows("coverage_scene"), figures.rows("coverage_session"))
     start_ms = window.start_ms if before is None else before.window.start_ms
@@ -206,7 +207,7 @@ def judge_dataset(
         counts if before is None else before.counts + counts,
         figures.first_ms,
     )
-    return Report(window, settings, figures, coverage, gates.judge(figures, window, settings, coverage))
+    return Report(window, settings, figures, coverage, gates.judge(figures, window, settings, coverage), today)
 
 
 def write_documents(report: Report, artifacts_dir: Path, *, total: bool = False) -> list[Path]:

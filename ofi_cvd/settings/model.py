@@ -228,12 +228,12 @@ class Settings(BaseSettings):
         return tuple(dict.fromkeys((self.trade_stream, *self.book_streams, *source, *self.context_streams)))
 
     def for_symbol(self, name: Literal["active_tps", "fee_tier"], symbol: str) -> str | None:
-        """Return the value a per-symbol setting has for `symbol`; None where a map leaves it out."""
+        """Return what a per-symbol setting has for `symbol`; where a map leaves it out `TM` as fee tier, else None."""
         text: str = getattr(self, name)
         if "=" not in text:
             return text
         table = dict(part.strip().split("=") for part in text.split(","))
-        return table.get(symbol, table.get("*"))
+        return table.get(symbol, table.get("*", "TM" if name == "fee_tier" else None))
 
     def parameters(self) -> dict[str, object]:
         """Return the settings that decide values of the dataset, by name: no paths, nothing of the recorder."""

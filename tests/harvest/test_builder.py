@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import UsageError
 from ofi_cvd.harvest.builder import RETRIES_S, Builder
+from ofi_cvd.harvest.digests import digest, hour_digests
 from ofi_cvd.harvest.messages import Built, Dataset, Message
 from ofi_cvd.harvest.run import Run
+from ofi_cvd.publish.compact import compact
+from ofi_cvd.publish.parts import part_name
 from ofi_cvd.publish.run import build
 from ofi_cvd.settings import Settings
 from tests.datasets import frames_of, settings_for
@@ -179,3 +184,43 @@ def test_a_dataset_of_other_parameters_is_refused(rig: Rig) -> None:
     rig.settings = rig.settings.model_copy(update={"win_secs": 7})
     with pytest.raises(UsageError, match="expected the parameters the dataset was built with"):
         rig.builder()
+
+
+def test_hours_that_are_final_are_merged_and_the_rows_stay(rig: Rig) -> None:
+    """Once an hour, whatever is not final left alone; another pass has nothing to publish."""
+    record(rig.settings, 0, 3700)
+    rig.now_s += 3700
+    builder = rig.builder()
+    builder.round(SYMBOLS)
+    before = frames_of(rig.settings.data_dir)
+    names = sorted(path.name for path in rig.settings.data_dir.rglob("*kind=prices/*.parquet"))
+    first_hour = part_name(START_MS)
+    assert names.count(first_hour) == len(SYMBOLS)
+    assert not any(part_name(START_MS + SLICE_MS) == name for name in names)
+    assert any(part_name(START_MS + HOUR_MS) == name for name in names)
+    assert pl.read_parquet_metadata(next(rig.settings.data_dir.rglob(first_hour)))["slice_secs"] == "3600"
+    builder.round(SYMBOLS)
+    after = frames_of(rig.settings.data_dir)
+    assert all(before[kind].equals(after[kind]) for kind in before)
+    assert before["prices"].filter(pl.col("ts_ms") < START_MS + HOUR_MS).height == 2 * 3600
+
+
+def test_digests_of_hours_are_the_same_before_and_after_a_compaction(rig: Rig) -> None:
+    record(rig.settings, 0, 3700)
+    build(rig.settings, slice_secs=600, live=True, workers=1)
+    window = (SYMBOLS, START_MS, START_MS + HOUR_MS)
+    before = hour_digests(rig.settings.data_dir, *window)
+    assert {(one["symbol"], one["kind"]) for one in before} >= {
+        (name, kind) for name in SYMBOLS for kind in ("prices", "cvd")
+    }
+    compact(rig.settings.data_dir, state_dir=rig.settings.state_dir)
+    assert hour_digests(rig.settings.data_dir, *window) == before
+
+
+def test_a_digest_tells_nulls_names_and_values_apart() -> None:
+    frames = [
+        pl.DataFrame({"a": [0, 1]}), pl.DataFrame({"a": [None, 1]}), pl.DataFrame({"b": [0, 1]}), pl.DataFrame({"a": [0.0, 1.0]}),
+        pl.DataFrame({"a": ["0", "1"]}), pl.DataFrame({"a": [None, "1"]}), pl.DataFrame({"a": [[0.0], [1.0]]}),
+        pl.DataFrame({"a": [[0.0, 1.0], []]}), pl.DataFrame({"a": [[0.0, 1.0], None]}), pl.DataFrame({"a": [-0.0, 1.0]}),
+    ]  # fmt: skip
+    assert len({digest(frame) for frame in frames}) == len(frames)
