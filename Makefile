@@ -22,7 +22,7 @@ INSTALL_IN = $(1)/bin/python -m pip --disable-pip-version-check install --quiet 
 INSTALL = $(call INSTALL_IN,$(VENV))
 SETUP = pyproject.toml constraints.txt
 EXTRAS = analyze,notebooks
-FLOOR = 90
+FLOOR = 95
 WHEEL_TESTS = tests/features tests/dataset tests/spool tests/cli
 TOGETHER = -n 2 --dist worksteal -m "not exclusive"
 

@@ -98,3 +98,4 @@ def test_a_user_gets_no_tools_of_the_tests() -> None:
 def test_the_version_is_said_once_more_and_the_same() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert project["version"] == __version__
+    assert f"\n## [{__version__}] - 20" in (ROOT / "CHANGELOG.md").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Cumulative volume delta and the going size of a trade (section 6)."""
+"""Cumulative volume delta and the typical trade size of a trade (section 6)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAD_TO_SIGMA = 1.4826
 
 @dataclass(frozen=True)
 class Scale:
-    """The going size before a trade; all null in the warm-up."""
+    """The typical trade size before a trade; all null in the warm-up."""
 
     scale: float | None = None
     sigma_floor: float | None = None
@@ -89,7 +89,7 @@ def cvd_scale(trades: Sequence[Trade], params: Params) -> list[Scale]:
 
 
 def delta_scale(trades: Sequence[Trade], params: Params) -> list[Scale]:
-    """Return delta in units of the going size, everything taken before the current trade."""
+    """Return delta in units of the typical trade size, everything taken before the current trade."""
     fast, slow = DecayedMean(params.fast_half_life_sec), DecayedMean(params.half_life_sec)
     sizes: deque[float] = deque(maxlen=params.mad_window_trades)
     out = []
