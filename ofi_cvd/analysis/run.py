@@ -23,6 +23,7 @@ from ofi_cvd.analysis.parameters import SIGNALS, Parameters
 from ofi_cvd.analysis.report import render
 from ofi_cvd.analysis.source import Source, fingerprints, hashes
 from ofi_cvd.common.files import write_whole
+from ofi_cvd.common.signals import ignore_interrupts
 from ofi_cvd.common.times import stamp
 from ofi_cvd.dataset.quotes import Quotes
 from ofi_cvd.errors import RunError
@@ -126,7 +127,8 @@ def _each_symbol(source: Source, parameters: Parameters, workers: int | None) ->
     if count <= 1:
         yield from (_study(*task) for task in tasks)
         return
-    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, mp_context=context, max_tasks_per_child=1, initializer=ignore_interrupts) as pool:
         yield from pool.map(_study, *zip(*tasks, strict=True))
 
 

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from ofi_cvd import __version__
-from ofi_cvd.common.terminal import err, out
-from ofi_cvd.errors import OfiCvdError
+from ofi_cvd.cli import door
+from ofi_cvd.common.terminal import out
 
 COMMAND_MODULES = (
     "analyze",
@@ -33,7 +33,7 @@ COMMAND_MODULES = (
 app = typer.Typer(
     name="ofi",
     no_args_is_help=True,
-    add_completion=False,
+    cls=door.CommandGroup,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Record, build, check and explore labelled order-flow datasets.",
@@ -64,11 +64,4 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without our letters shows a question mark, not a fault
-    try:
-        app()
-    except OfiCvdError as error:
-        err.print(f"ofi: {error}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        err.print("ofi: interrupted; what was published stays, the same command resumes", soft_wrap=True)
-        sys.exit(130)
+    sys.exit(door.run(app))

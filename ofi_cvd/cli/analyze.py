@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from ofi_cvd.cli import options
+from ofi_cvd.common.files import usable_folder
 from ofi_cvd.common.terminal import out, table
-from ofi_cvd.common.times import parse_time
+from ofi_cvd.common.times import parse_window
 from ofi_cvd.errors import InputError, UsageError
 
 
@@ -73,10 +74,12 @@ def analyze(
 
     if price not in {"mid", "trade"}:
         raise InputError(f"--price: expected mid or trade, found {price!r}")
+    start_ms, end_ms = parse_window(start, end)
+    usable_folder(settings.artifacts_dir)
     parameters = Parameters(
         symbols=_names(symbols),
-        start_ms=parse_time("--start", start),
-        end_ms=parse_time("--end", end),
+        start_ms=start_ms,
+        end_ms=end_ms,
         signals=_names(signals),
         horizons_s=parse_horizons(horizons),
         price="mid" if price == "mid" else "trade",

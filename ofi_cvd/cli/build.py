@@ -9,7 +9,7 @@ import typer
 
 from ofi_cvd.cli import options
 from ofi_cvd.common.terminal import err, is_terminal, out, table
-from ofi_cvd.common.times import parse_span, parse_time, show_time
+from ofi_cvd.common.times import HOUR_MS, parse_span, parse_window, show_time
 
 if TYPE_CHECKING:
     from ofi_cvd.publish.run import BuildReport, Progress
@@ -28,7 +28,15 @@ def build(
     start: Start = None,
     end: End = None,
     symbols: options.Symbols = None,
-    slice_: Annotated[str, typer.Option("--slice", metavar="SPAN", help="length of a slice: 60s .. 1h")] = "1h",
+    slice_: Annotated[
+        str | None,
+        typer.Option(
+            "--slice",
+            metavar="SPAN",
+            help="length of a slice, 60s .. 1h; default 1h, following PARQUET_ROTATE_SEC",
+            show_default=False,
+        ),
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="go on as the spool grows, until interrupted")] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="compute and publish again what is published")] = False,
     workers: Annotated[
@@ -52,8 +60,9 @@ def build(
     settings = options.effective(
         pairs, symbols=symbols, spool_dir=spool_dir, data_dir=data_dir, state_dir=state_dir
     ).settings
-    window = Window(parse_time("--start", start), parse_time("--end", end))
-    slice_secs = parse_span("--slice", slice_)
+    window = Window(*parse_window(start, end))
+    whole = settings.parquet_rotate_sec if follow else HOUR_MS // 1000
+    slice_secs = whole if slice_ is None else parse_span("--slice", slice_)
     if follow:
         from ofi_cvd.publish.follow import follow as go_on  # noqa: PLC0415
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
 
 from ofi_cvd.cli import options
-from ofi_cvd.common.terminal import err
+from ofi_cvd.common.terminal import err, out
+from ofi_cvd.errors import ExchangeError
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +28,7 @@ def collect(
     symbols: options.Symbols = None,
     spool_dir: options.SpoolDir = None,
     pairs: options.Set = None,
+    as_json: options.Json = False,
 ) -> None:
     """Record trades and books from the exchange into the spool, and repair what was missed.
 
@@ -37,8 +40,14 @@ def collect(
         pairs, endpoint=endpoint, run_hours=run_hours, symbols=symbols, spool_dir=spool_dir
     ).settings
     stats = run_recorder(settings)
-    err.print(
-        f"recorded {stats.total('received')} frames: {stats.total('missing')} trade ids missed, "
-        f"{stats.total('repaired')} repaired, {stats.total('dropped')} frames dropped",
-        soft_wrap=True,
-    )
+    facts = {name: stats.total(name) for name in ("received", "missing", "repaired", "dropped")}
+    if as_json:
+        out.print_json(json.dumps(facts | {"spool_dir": str(settings.spool_dir)}))
+    else:
+        err.print(
+            f"recorded {facts['received']} frames: {facts['missing']} trade ids missed, "
+            f"{facts['repaired']} repaired, {facts['dropped']} frames dropped",
+            soft_wrap=True,
+        )
+    if not facts["received"]:
+        raise ExchangeError(f"expected frames from {settings.endpoint}, found none: nothing was recorded")

@@ -28,6 +28,10 @@ def compact(
     Example: ofi compact
     """
     settings = options.effective(pairs, symbols=symbols, data_dir=data_dir, state_dir=state_dir).settings
+    from ofi_cvd.dataset.reader import open_dataset  # noqa: PLC0415
+
+    with open_dataset(settings.data_dir):
+        pass  # refuses what is no dataset
     from ofi_cvd.publish.compact import compact as merge  # noqa: PLC0415  # keeps `ofi --help` quick
 
     only = set(settings.symbols) if symbols else None

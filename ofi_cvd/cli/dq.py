@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ofi_cvd.cli import options
+from ofi_cvd.common.files import usable_folder
 from ofi_cvd.common.terminal import err, out
-from ofi_cvd.common.times import parse_time
+from ofi_cvd.common.times import parse_window
 from ofi_cvd.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def dq(
     from ofi_cvd.quality.terminal import show  # noqa: PLC0415
 
     asked = None if effective.origins["symbols"] == "default" else settings.symbols
-    window = _window(settings, asked, parse_time("--start", start), parse_time("--end", end))
+    window = _window(settings, asked, *parse_window(start, end))
+    usable_folder(settings.artifacts_dir)
     try:
         report = judge_window(window, settings, charts=page, received=received)
     except RunError as error:  # 1 would say that a gate failed

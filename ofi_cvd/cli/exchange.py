@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ofi_cvd.cli import options
+from ofi_cvd.common.addresses import is_loopback
 from ofi_cvd.common.terminal import err, out
 
 if TYPE_CHECKING:
     from ofi_cvd.exchange.routes import Venue
+    from ofi_cvd.exchange.server import Exchange
     from ofi_cvd.exchange.source import Source
     from ofi_cvd.exchange.terms import Terms
 
@@ -51,6 +53,7 @@ def exchange(
     life: Annotated[float | None, typer.Option("--life", help="seconds a connection may live (24 h)")] = None,
     ping_every: Annotated[float | None, typer.Option("--ping-every", help="seconds between the server's pings")] = None,
     pong_within: Annotated[float | None, typer.Option("--pong-within", help="seconds to answer a ping in")] = None,
+    as_json: options.Json = False,
 ) -> None:
     """Serve a simulated or recorded market over the exchange's real wire protocol, on this machine.
 
@@ -78,11 +81,19 @@ def exchange(
         source = _flooded(settings.symbols, flood)
     else:
         source = _simulated(settings.symbols, seed, rate)
-    if not _is_loopback(host):
+    if not is_loopback(host):
         err.print(f"ofi: warning: {host} can be reached from other machines; the exchange has no access control")
     folder = Path(archive) if archive else None
     server = Exchange(source, faults=faults, seed=seed, terms=terms, host=host, port=port, archive=folder)
-    asyncio.run(serve(server, say=lambda line: out.print(line, soft_wrap=True, markup=False)))
+    asyncio.run(serve(server, say=lambda event, line: _say(server, event, line, as_json=as_json)))
+
+
+def _say(server: Exchange, event: str, line: str, *, as_json: bool) -> None:
+    if as_json:
+        facts = {"event": event, "url": server.url, "venue": server.terms.venue, "symbols": list(server.source.symbols)}
+        out.print(json.dumps(facts), soft_wrap=True, markup=False)
+    else:
+        out.print(line, soft_wrap=True, markup=False)
 
 
 def _terms(venue: Venue, *, life: float | None, ping_every: float | None, pong_within: float | None) -> Terms:
@@ -127,10 +138,3 @@ def _flooded(symbols: tuple[str, ...], text: str) -> Source:
         return FloodSource(symbols, float(text))
     except ValueError:
         raise InputError(f"--flood: expected frames a second or max, found {text!r}") from None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from ofi_cvd.cli import options
-from ofi_cvd.common.terminal import out
+from ofi_cvd.common.addresses import is_loopback
+from ofi_cvd.common.files import usable_folder
+from ofi_cvd.common.terminal import err, out
 from ofi_cvd.errors import OfiCvdError
 
 
@@ -51,6 +53,13 @@ def harvest(
         state_dir=state_dir,
         artifacts_dir=artifacts_dir,
     ).settings
+    for folder in (settings.spool_dir, settings.data_dir, settings.state_dir, settings.artifacts_dir):
+        usable_folder(folder)  # at once, instead of in a child that is started again and again
+    host = settings.metrics_addr.rpartition(":")[0]
+    if host and not is_loopback(host):
+        err.print(
+            f"ofi: warning: METRICS_ADDR {host} can be reached from other machines; metrics have no access control"
+        )
     from ofi_cvd.harvest.ending import show_summary  # noqa: PLC0415  # keeps `ofi --help` quick
     from ofi_cvd.harvest.foreground import run_harvest  # noqa: PLC0415  # keeps `ofi --help` quick
 

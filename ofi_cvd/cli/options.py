@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ofi_cvd.errors import UsageError
-from ofi_cvd.settings import Effective, load
+
+if TYPE_CHECKING:
+    from ofi_cvd.settings import Effective
 
 Set = Annotated[
     list[str] | None,
@@ -36,6 +38,8 @@ def effective(pairs: list[str] | None = None, **options: object) -> Effective:
         UsageError: a pair without `=`.
         SettingError: a bad name or value.
     """
+    from ofi_cvd.settings import load  # noqa: PLC0415  # keeps `ofi --help` quick
+
     merged: dict[str, object] = {}
     for pair in pairs or []:
         name, equals, value = pair.partition("=")

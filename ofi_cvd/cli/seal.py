@@ -12,6 +12,7 @@ import typer
 
 from ofi_cvd.cli import options
 from ofi_cvd.common.terminal import err, is_terminal, out
+from ofi_cvd.errors import InputError
 
 if TYPE_CHECKING:
     from ofi_cvd.spool.seal import SealReport
@@ -35,9 +36,12 @@ def seal(
 
     Example: ofi seal --now
     """
+    from ofi_cvd.spool.layout import list_hours, no_spool  # noqa: PLC0415
     from ofi_cvd.spool.seal import GRACE_MS, seal_closed_hours  # noqa: PLC0415  # `ofi --help` stays quick
 
     settings = options.effective(pairs, spool_dir=spool_dir, symbols=symbols).settings
+    if not list_hours(settings.spool_dir):
+        raise InputError(no_spool(settings.spool_dir))
     with _progress() as advance:
         reports = seal_closed_hours(
             settings.spool_dir,

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
-from ofi_cvd.cli import options
-from ofi_cvd.common.terminal import err, out, table
+from ofi_cvd.cli import options, sql_show
+from ofi_cvd.common.files import write_whole
+from ofi_cvd.common.terminal import out
 from ofi_cvd.errors import UsageError
 
 if TYPE_CHECKING:
     import polars as pl
 
 Format = Literal["table", "csv", "json", "parquet"]
-_SHOWN = 200
+
+
+class _SqlCommand(TyperCommand):
+    """`ofi sql NAME --help` is the help of that query."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Answer `NAME --help` before anything else is read."""
+        if len(args) == 2 and args[1] == "--help" and args[0].isidentifier():
+            from ofi_cvd.quality import queries  # noqa: PLC0415
+
+            out.print(sql_show.help_text(queries.load(args[0])), markup=False, soft_wrap=True)
+            raise typer.Exit
+        return super().parse_args(ctx, args)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command()(sql)
+    app.command(cls=_SqlCommand)(sql)
 
 
 def sql(
@@ -41,7 +56,7 @@ def sql(
     Example: ofi sql "SELECT symbol, count(*) AS n FROM prices GROUP BY symbol"
     """
     if listing:
-        _list()
+        _list(form)
         return
     if query is None:
         raise UsageError("expected the name of a query (`ofi sql --list`) or a SELECT in quotes, found nothing")
@@ -61,36 +76,24 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _list() -> None:
+def _list(form: Format) -> None:
     from ofi_cvd.quality import queries  # noqa: PLC0415
 
-    listing = table("Queries", "name", "purpose", "a row", "parameters")
-    for name in queries.names():
-        query = queries.load(name)
-        params = "\n".join(f"{param.name} {param.type}" for param in query.params)
-        listing.add_row(name, query.purpose, query.grain.removeprefix("one row ").removeprefix("per "), params)
-    out.print(listing)
+    found = [queries.load(name) for name in queries.names()]
+    if form == "json":
+        out.print_json(json.dumps([sql_show.facts(query) for query in found]))
+    else:
+        sql_show.show_list(found)
 
 
 def _write(frame: pl.DataFrame, form: Format, save: Path | None) -> None:
     if form == "table" and save is None:
-        _show(frame)
+        sql_show.show(frame)
         return
     from ofi_cvd.quality import adhoc  # noqa: PLC0415
 
     content = adhoc.encode(frame, "csv" if form == "table" else form)
     if save is not None:
-        save.write_bytes(content)
+        write_whole(save, content)
     else:
         sys.stdout.buffer.write(content)
-
-
-def _show(frame: pl.DataFrame) -> None:
-    columns = [(">" if dtype.is_numeric() else "") + name for name, dtype in frame.schema.items()]
-    shown = table("", *columns)
-    shown.title = None
-    for row in frame.head(_SHOWN).iter_rows():
-        shown.add_row(*("" if value is None else str(value) for value in row))
-    out.print(shown, markup=False)
-    if frame.height > _SHOWN:
-        err.print(f"{_SHOWN} of {frame.height} rows shown; --format csv writes all", soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -45,6 +46,21 @@ def write_text(path: Path, text: str) -> Path:
         OSError: it cannot be written.
     """
     return write_whole(path, text.encode())
+
+
+def usable_folder(path: Path) -> Path:
+    """Make a folder where it is missing, and try that it can be written.
+
+    Raises:
+        UsageError: it cannot be made or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(f"{path}: expected a folder that can be written, found {reason}") from None
 
 
 def fsync_path(path: Path) -> None:

@@ -8,6 +8,11 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+def ignore_interrupts() -> None:
+    """Let a worker process leave Ctrl-C to the process that started it, which ends it without a trace."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @contextmanager
 def stop_signals(ask: Callable[[], None]) -> Iterator[None]:
     """Call `ask` for every SIGINT, SIGTERM or, on Windows, SIGBREAK while the block runs.

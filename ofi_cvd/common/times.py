@@ -41,6 +41,18 @@ def parse_time(option: str, text: str | None) -> int | None:
     return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
+def parse_window(start: str | None, end: str | None) -> tuple[int | None, int | None]:
+    """Return the milliseconds of `--start` and `--end`; None where one is not given.
+
+    Raises:
+        UsageError: a text is no time, or the start is not before the end.
+    """
+    start_ms, end_ms = parse_time("--start", start), parse_time("--end", end)
+    if start_ms is not None and end_ms is not None and start_ms >= end_ms:
+        raise UsageError(f"--start, --end: expected a start before the end, found {start} and {end}")
+    return start_ms, end_ms
+
+
 def parse_span(option: str, text: str) -> int:
     """Return seconds of a span.
 

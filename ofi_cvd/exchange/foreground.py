@@ -10,8 +10,10 @@ from ofi_cvd.errors import ExchangeError
 from ofi_cvd.exchange.server import Exchange
 
 
-async def serve(exchange: Exchange, *, say: Callable[[str], None]) -> None:
+async def serve(exchange: Exchange, *, say: Callable[[str, str], None]) -> None:
     """Serve until a signal asks to stop; a recording that ends leaves REST up.
+
+    `say` is told what happened, `ready` or `over`, and a sentence about it.
 
     Raises:
         ExchangeError: the address cannot be bound.
@@ -24,13 +26,16 @@ async def serve(exchange: Exchange, *, say: Callable[[str], None]) -> None:
         found = error.strerror or str(error)
         raise ExchangeError(f"expected to bind {exchange.host}:{exchange.port}, found: {found}") from None
     try:
-        say(f"exchange ready at {exchange.url} ({exchange.terms.venue}, {len(exchange.source.symbols)} symbols)")
+        say(
+            "ready",
+            f"exchange ready at {exchange.url} ({exchange.terms.venue}, {len(exchange.source.symbols)} symbols)",
+        )
         playing = asyncio.create_task(exchange.finished())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({playing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not stopping.done():
             playing.result()
-            say("the recording is over; REST stays up until the exchange is stopped")
+            say("over", "the recording is over; REST stays up until the exchange is stopped")
             await stopping
         playing.cancel()
     finally:

@@ -40,6 +40,8 @@ def ratio(numerator: pl.Expr, denominator: int) -> pl.Expr:
 def weight_units(weights: tuple[str, ...], levels: int) -> tuple[list[int], int]:
     """Return the first `levels` weights as integers and their sum, so that renormalising is one division.
 
+    Weights that are not given are 0.
+
     Example:
         >>> weight_units(("0.40", "0.25", "0.2"), 2)
         ([40, 25], 65)
@@ -47,7 +49,7 @@ def weight_units(weights: tuple[str, ...], levels: int) -> tuple[list[int], int]
     exact = [Decimal(weight) for weight in weights]
     places = max(0, *(-int(weight.as_tuple().exponent) for weight in exact))
     whole = [int(weight.scaleb(places)) for weight in exact][:levels]
-    return whole, sum(whole)
+    return whole + [0] * (levels - len(whole)), sum(whole)
 
 
 def ceil_to(instant: pl.Expr, width_ms: int) -> pl.Expr:

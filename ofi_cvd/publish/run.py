@@ -21,6 +21,7 @@ import msgspec
 
 from ofi_cvd import __version__
 from ofi_cvd.common.files import exclusive
+from ofi_cvd.common.signals import ignore_interrupts
 from ofi_cvd.errors import RunError, UsageError
 from ofi_cvd.publish import checkpoint
 from ofi_cvd.publish.checkpoint import BUILD_LOCK, Checkpoint, HourEntry, SymbolEntry
@@ -203,6 +204,7 @@ def _nothing(_hour_ms: int, _hour: HourEntry) -> None:
 def _start_worker(messages: SimpleQueue[_Message]) -> None:
     global _messages  # noqa: PLW0603  # a worker process has one queue for its life
     _messages = messages
+    ignore_interrupts()
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 

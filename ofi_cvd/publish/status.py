@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ofi_cvd.common.times import HOUR_MS
+from ofi_cvd.errors import InputError
 from ofi_cvd.publish import checkpoint
 from ofi_cvd.publish.checkpoint import SymbolEntry
 from ofi_cvd.schemas import Kind
 from ofi_cvd.settings import Settings
-from ofi_cvd.spool.layout import list_files
-from ofi_cvd.spool.reader import plain_size
+from ofi_cvd.spool.layout import list_files, list_hours, no_spool
+from ofi_cvd.spool.reader import last_receipt_ns, plain_size
 
 
 @dataclass
@@ -19,7 +19,7 @@ class SymbolStatus:
 
     Attributes:
         spool_bytes: plain bytes recorded of the two streams that are built.
-        recorded_from_ms, recorded_to_ms: first receipt hour, end of the last.
+        recorded_from_ms, recorded_to_ms: the first hour, the last receipt.
         published_from_ms, published_to_ms: what slices cover.
         rows: published rows by kind.
         final_hours, open_hours: published hours that only repairs can change, and others.
@@ -49,10 +49,13 @@ def status(settings: Settings) -> dict[str, SymbolStatus]:
     """Return the figures of every symbol of the settings.
 
     Raises:
+        InputError: there is neither a spool nor a dataset.
         SpoolError: a sealed file cannot be read.
         PublishError: the checkpoint cannot be read.
     """
     known = checkpoint.load(settings.state_dir)
+    if known is None and not list_hours(settings.spool_dir):
+        raise InputError(no_spool(settings.spool_dir))
     entries = known.symbols if known else {}
     return {symbol: _of(symbol, settings, entries.get(symbol, SymbolEntry())) for symbol in settings.symbols}
 
@@ -60,14 +63,17 @@ def status(settings: Settings) -> dict[str, SymbolStatus]:
 def _of(symbol: str, settings: Settings, entry: SymbolEntry) -> SymbolStatus:
     found = SymbolStatus()
     recorded: set[int] = set()
-    for file in list_files(settings.spool_dir, symbols=[symbol], streams={settings.trade_stream, settings.source}):
+    files = list_files(settings.spool_dir, symbols=[symbol], streams={settings.trade_stream, settings.source})
+    for file in files:
         size = plain_size(file)
         source = entry.sources.get(f"{file.hour_ms}/{file.name}")
         found.spool_bytes += size
         found.unread_bytes += size - (source.size if source else 0)
         recorded.add(file.hour_ms)
     if recorded:
-        found.recorded_from_ms, found.recorded_to_ms = min(recorded), max(recorded) + HOUR_MS
+        newest = [file for file in files if file.hour_ms == max(recorded) and not file.repair]
+        receipts = [ns // 1_000_000 for file in newest if (ns := last_receipt_ns(file)) is not None]
+        found.recorded_from_ms, found.recorded_to_ms = min(recorded), max(receipts, default=max(recorded))
     for source in entry.sources.values():
         _add(found.refused, source.refused)
     for hour in entry.hours.values():

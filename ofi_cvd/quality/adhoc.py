@@ -17,6 +17,7 @@ from ofi_cvd.quality.received import received_values
 from ofi_cvd.quality.span import stored_symbols, stored_window
 from ofi_cvd.quality.window import Window
 from ofi_cvd.settings import Settings
+from ofi_cvd.spool.layout import list_hours
 
 
 def answer(question: str, params: Mapping[str, str], settings: Settings) -> pl.DataFrame:
@@ -25,9 +26,11 @@ def answer(question: str, params: Mapping[str, str], settings: Settings) -> pl.D
     Parameters of a named query that are not given are those of everything stored.
 
     Raises:
+        InputError: the path is no dataset, and there is no spool either.
         UsageError: no such query, a wrong parameter, or SQL that is refused.
     """
-    with open_dataset(settings.data_dir, missing_ok=True, spool=settings.spool_dir) as dataset:
+    has_ledger = bool(list_hours(settings.spool_dir))
+    with open_dataset(settings.data_dir, missing_ok=has_ledger, spool=settings.spool_dir) as dataset:
         if not re.fullmatch(r"\s*\w+\s*", question):
             readonly.guard(dataset)
             return readonly.ask(dataset, question, **{name: _guess(text) for name, text in params.items()})

@@ -13,6 +13,7 @@ from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 from ofi_cvd.common.files import write_whole
+from ofi_cvd.common.signals import ignore_interrupts
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import InputError
 from ofi_cvd.simulator.frames import RECORDED
@@ -136,7 +137,7 @@ def _run(plan: _Plan, workers: int) -> Iterator[tuple[str, int, HourReport]]:
         return
     # Spawned, not forked: the same on every platform, and safe beside threads.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=ignore_interrupts) as pool:
         running = {_start(pool, plan, symbol): symbol for symbol in plan.symbols}
         done_hours = Counter[str]()
         while running:

@@ -10,7 +10,9 @@ from filelock import FileLock
 
 from ofi_cvd.common.files import fsync_folder, fsync_path
 
-APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
+APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+for _flag in ("O_BINARY", "O_NOINHERIT", "O_NOFOLLOW"):  # each where the platform has it
+    APPEND |= getattr(os, _flag, 0)
 
 
 def open_append(path: Path) -> tuple[int, list[Path]]:

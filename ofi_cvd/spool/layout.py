@@ -63,7 +63,9 @@ class SpoolFile:
         """Return the same logical file as it stands on the disk now (a seal may have replaced the plain file)."""
         plain = self.folder / self.name
         sealed = self.folder / (self.name + ".zst")
-        return replace(self, plain=plain if plain.is_file() else None, sealed=sealed if sealed.is_file() else None)
+        return replace(
+            self, plain=plain if is_plain_file(plain) else None, sealed=sealed if is_plain_file(sealed) else None
+        )
 
 
 def hour_of_ns(recv_ns: int) -> int:
@@ -121,6 +123,17 @@ def ledger_path(root: Path, hour_ms: int) -> Path:
     return hour_dir(root, hour_ms) / LEDGER_NAME
 
 
+def no_spool(root: Path) -> str:
+    """Return the sentence for a path that is no spool."""
+    found = "nothing recorded" if root.is_dir() else "a file" if root.exists() else "no such folder"
+    return f"{root}: expected a spool (date=.../hour=.../SYMBOL.stream.ndjson), found {found}; `ofi collect` makes one"
+
+
+def is_plain_file(path: Path) -> bool:
+    """Return whether the path is a file and no symbolic link: a spool from elsewhere must not lead out of itself."""
+    return path.is_file() and not path.is_symlink()
+
+
 def list_files(
     root: Path,
     *,
@@ -137,7 +150,7 @@ def list_files(
     for hour_ms, folder in list_hours(root, start_ms=start_ms, end_ms=end_ms):
         for path in folder.iterdir():
             match = _FILE.fullmatch(path.name)
-            if not match or not is_symbol(match[1]) or not is_stream(match[2]) or not path.is_file():
+            if not match or not is_symbol(match[1]) or not is_stream(match[2]) or not is_plain_file(path):
                 continue
             if (symbols is None or match[1] in symbols) and (streams is None or match[2] in streams):
                 key = (hour_ms, match[1], match[2], match[3] is not None)

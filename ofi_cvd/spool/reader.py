@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +19,7 @@ from ofi_cvd.spool.layout import SpoolFile
 from ofi_cvd.spool.ledger import read_ledger_file
 
 CHUNK = 1024 * 1024
+_RECEIPT = re.compile(rb'\{"recv_ns":(\d+),[^\n]*\}\n')
 
 
 def parts(file: SpoolFile) -> list[Path]:
@@ -112,6 +114,22 @@ def line_start(file: SpoolFile, offset: int) -> int:
         if newline >= 0 or not begin:
             return begin + newline + 1
         reach *= 16
+
+
+def last_receipt_ns(file: SpoolFile) -> int | None:
+    """Return `recv_ns` of the last whole line of a logical file; None where it has none.
+
+    Raises:
+        SpoolError: a sealed file cannot be read.
+    """
+    end = plain_size(file)
+    while end > 0:
+        begin = line_start(file, end - 1)
+        found = _RECEIPT.match(b"".join(read_bytes_from(file, begin))[: end - begin])
+        if found:
+            return int(found[1])
+        end = begin
+    return None
 
 
 def sealed_chunks(path: Path) -> Iterator[bytes]:

@@ -131,6 +131,7 @@ def _seal(file: SpoolFile, root: Path, now_ns: int) -> SealReport:
     _unite(file, root)
     target = file.folder / (file.name + ".zst")
     part = target.with_suffix(".zst.part")
+    part.unlink(missing_ok=True)  # never through a link that stands in its place
     try:
         content = _compress(file.plain, part)
         if _measure(sealed_chunks(part)) != content:
@@ -196,6 +197,7 @@ def _unite(file: SpoolFile, root: Path) -> None:
     if file.plain is None or len(parts(file)) < 2:
         return
     part = file.plain.with_suffix(".ndjson.part")
+    part.unlink(missing_ok=True)
     try:
         with closed_hours_lock(root):
             with part.open("wb") as united:

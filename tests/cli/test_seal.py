@@ -39,7 +39,3 @@ def test_the_current_hour_stays_open(tmp_path: Path) -> None:
     spool_with(tmp_path, time.time_ns() + HOUR_MS * 10**6)
     assert "nothing to seal" in run("--spool-dir", tmp_path, "--now")
     assert all(file.sealed is None for file in list_files(tmp_path))
-
-
-def test_an_absent_spool_has_nothing_to_seal(tmp_path: Path) -> None:
-    assert "nothing to seal" in run("--spool-dir", tmp_path / "absent")

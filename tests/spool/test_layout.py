@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import InputError
+from ofi_cvd.spool.disk import open_append
 from ofi_cvd.spool.layout import find_file, hour_dir, hour_of_ns, list_files, list_hours, stream_path
 
 MIDNIGHT_MS = 1_721_347_200_000  # 2024-07-19 00:00 UTC
@@ -130,3 +131,19 @@ def test_one_file_can_be_found_by_its_names(tmp_path: Path) -> None:
     assert found is not None
     assert found.plain == path
     assert [found] == list_files(tmp_path)
+
+
+def test_a_link_is_no_file_of_the_spool(tmp_path: Path) -> None:
+    """A spool from elsewhere must not lead out of itself: a link is neither read nor written through."""
+    outside = touch(tmp_path / "outside.ndjson")
+    link = stream_path(tmp_path / "spool", MIDNIGHT_MS, "BTCUSDT", "trade")
+    link.parent.mkdir(parents=True)
+    try:
+        link.symlink_to(outside)
+    except OSError:
+        pytest.skip("this system makes no links")
+    assert list_files(tmp_path / "spool") == []
+    assert find_file(tmp_path / "spool", MIDNIGHT_MS, "BTCUSDT", "trade") is None
+    with pytest.raises(OSError, match="symbolic link"):
+        open_append(link)
+    assert outside.read_bytes() == b"x\n"
