@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from ofi_cvd.dataset.reader import Dataset, open_dataset
     from ofi_cvd.dataset.sample import open_sample
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Dataset", "__version__", "open_dataset", "open_sample"]
 
 
