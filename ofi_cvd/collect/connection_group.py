@@ -227,7 +227,7 @@ class ConnectionGroup:
         if _overlap_is_proven(old, new):
             for heartbeat in new.heartbeats.values():
                 if heartbeat.first is None and heartbeat.state.coverage is not None:
-                    heartbeat.state.coverage.vouch(new.conn)
+                    heartbeat.state.coverage.vouch(new.conn, old.conn)
         self.active, self.spare = new, None
         self.stats.rotations += reason in PLANNED
         self.act(LedgerRecord("rotate", conn=new.conn, facts={"old": old.conn, "reason": reason}))

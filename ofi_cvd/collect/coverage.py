@@ -46,9 +46,10 @@ class Coverage:
         self.unproven: list[Unproven] = []
         self._gone: set[str] = set()
 
-    def vouch(self, conn: str) -> None:
-        """Take a connection that brought nothing yet for one that continues: another stream proves the overlap."""
-        self._carriers.add(conn)
+    def vouch(self, conn: str, old: str) -> None:
+        """Let a connection that brought nothing yet continue what `old` carries: another stream proves the overlap."""
+        if old in self._carriers:
+            self._carriers.add(conn)
 
     def restart(self, conn: str, number: int) -> None:
         """Begin anew with `conn`: what came before is cut off by a gap that is recorded."""

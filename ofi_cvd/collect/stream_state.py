@@ -6,6 +6,7 @@ quotes and spot books do not chain: `coverage` says whether one connection took 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from ofi_cvd.binance.keys import Key
@@ -146,9 +147,7 @@ class StreamState:
 
     def due_breaks(self, now: float) -> list[SequenceBreak]:
         """Return the breaks whose missing update did not arrive in time after all."""
-        if self.coverage is not None:
-            for late in self.coverage.due(now):
-                self.breaks.append(SequenceBreak(None, None, late.start_ns, late.end_ns, now))
+        self._settle_overlaps(now)
         due = [gap for gap in self.breaks if now >= gap.due]
         self.breaks = [gap for gap in self.breaks if now < gap.due]
         return [gap for gap in due if gap.previous is None or gap.previous not in self._seen]
@@ -222,6 +221,7 @@ class StreamState:
         assert self.coverage is not None  # noqa: S101  # the caller looked
         number = key.number
         if self._lost:
+            self._settle_overlaps(math.inf)  # what is not proven by now never will be
             self.breaks.append(SequenceBreak(last, None, self.last_ns, recv_ns, now))
             self.coverage.restart(conn, number)
             self._last, self._lost, self._backwards = max(number, last), False, 0
@@ -231,6 +231,11 @@ class StreamState:
             self._late(number, recv_ns, now)
         else:
             self._last, self._backwards = number, 0
+
+    def _settle_overlaps(self, now: float) -> None:
+        if self.coverage is not None:
+            for late in self.coverage.due(now):
+                self.breaks.append(SequenceBreak(None, None, late.start_ns, late.end_ns, 0.0))
 
     def _must_hold(self, key: Key, recv_ns: int, now: float, before: int | None) -> bool:
         """Take a book that does not follow the last one; True if its place may still be taken by the missing one."""
