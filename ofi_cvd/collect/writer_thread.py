@@ -16,7 +16,7 @@ from ofi_cvd.collect.sync_thread import SyncThread
 from ofi_cvd.errors import InputError, SpoolError
 from ofi_cvd.spool.writer import Lost, SpoolWriter
 
-FLUSH_S = 0.15  # the spool promises 0.2 s to the system and 1 s to the disk, the work itself included
+FLUSH_S = 0.1  # the spool promises 0.2 s to the system and 1 s to the disk, the work itself included
 FSYNC_S = 0.75
 DAMAGE_S = 1.0
 BATCH_BYTES = 4 * 1024 * 1024

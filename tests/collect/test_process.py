@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import sys
 import time
@@ -12,8 +13,9 @@ import pytest
 
 from ofi_cvd.collect.recorder import record
 from ofi_cvd.collect.stats import RecorderStats
-from ofi_cvd.errors import InputError, LockedError
+from ofi_cvd.errors import ExchangeError, InputError, LockedError, SpoolError
 from ofi_cvd.exchange.server import Exchange
+from ofi_cvd.spool.writer import SpoolWriter
 from tests.collect.rig import assert_whole, events, market, recording, rows, settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,3 +103,44 @@ async def test_an_exchange_that_is_not_there_is_waited_for(tmp_path: Path) -> No
         async with Exchange(market(), port=port):
             await run.frames(50)
     assert_whole(tmp_path)
+
+
+async def test_nothing_received_is_no_success(tmp_path: Path) -> None:
+    """A dead endpoint is said after a stated time, with what went wrong."""
+    process = await collect(
+        "--endpoint", "http://127.0.0.1:9", "--spool-dir", str(tmp_path), "--set", "FIRST_DATA_SECS=0.5"
+    )
+    _, said = await process.communicate()
+    assert process.returncode == 1
+    assert b"expected data from http://127.0.0.1:9 within 2 s of the start, found none" in said
+    assert b"ConnectionRefusedError" in said
+
+
+async def test_a_symbol_that_brought_nothing_is_no_success(tmp_path: Path) -> None:
+    async with Exchange(market()) as exchange:
+        chosen = settings(exchange, tmp_path, symbols="BTCUSDT,NOPEUSDT", run_hours=2.5 / 3600)
+        with pytest.raises(ExchangeError, match="found none of NOPEUSDT"):
+            await record(chosen, stop=asyncio.Event())
+    assert_whole(tmp_path)
+
+
+async def test_the_writers_death_ends_the_recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Exchange(market()) as exchange:
+        stats = RecorderStats()
+        running = asyncio.create_task(record(settings(exchange, tmp_path), stop=asyncio.Event(), stats=stats))
+        while not stats.total("received"):  # noqa: ASYNC110  # counters wake nobody
+            await asyncio.sleep(0.01)
+        monkeypatch.setattr(SpoolWriter, "flush", lambda *_: {}["unheard of"])
+        with pytest.raises(SpoolError, match="unheard of"):
+            await asyncio.wait_for(running, 30.0)
+
+
+async def test_a_spool_that_is_deleted_while_it_is_written_is_noticed_within_seconds(tmp_path: Path) -> None:
+    async with Exchange(market(rate=100)) as exchange, recording(settings(exchange, tmp_path)) as run:
+        await run.frames(50)
+        await asyncio.sleep(0.3)
+        shutil.rmtree(next(tmp_path.glob("date=*")))  # noqa: ASYNC240  # a test may wait
+        await run.until(lambda stats: stats.write_errors >= 2)
+        await run.frames(50)
+    assert {row["reason"] for row in events(tmp_path, "drop")} == {"deleted"}
+    assert len(list(rows(tmp_path, "BTCUSDT", "aggTrade"))) >= 20

@@ -9,6 +9,8 @@ from urllib.parse import parse_qs
 import httpx
 import msgspec
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from ofi_cvd.binance.endpoints import resolve
 from ofi_cvd.binance.keys import RestTrade
@@ -22,6 +24,7 @@ from ofi_cvd.collect.stats import StreamStats
 from ofi_cvd.collect.stream_state import StreamState
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import ExchangeError
+from tests.collect import repairs
 
 FIRST_MS = 1_721_347_200_000
 NOW_NS = FIRST_MS * 10**6 + 10**18
@@ -226,3 +229,9 @@ async def test_a_clock_that_cannot_be_asked_is_unknown() -> None:
     async with rest(lambda _: httpx.Response(503)) as client:
         with pytest.raises(ExchangeError):
             await read_clock(client, lambda: 0)
+
+
+@settings(max_examples=25, deadline=None, phases=[Phase.generate])
+@given(st.integers(0, 10**6))
+def test_nothing_that_the_exchange_has_is_given_up_whatever_its_rest_side_does(seed: int) -> None:
+    repairs.check(seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from ofi_cvd.binance.endpoints import plan_connections, resolve
 from ofi_cvd.binance.keys import Key
 from ofi_cvd.collect.actions import Action, CloseConnection, LedgerRecord, OpenConnection, StoreLines
 from ofi_cvd.collect.connection_group import Policy
+from ofi_cvd.collect.resume import Tail, TailLine
 from ofi_cvd.collect.session import Session
 from ofi_cvd.collect.stats import RecorderStats
 from ofi_cvd.common.backoff import BUDGET_WINDOW_S, ConnectBudget, backoff_delays
@@ -359,3 +361,89 @@ def test_a_gap_of_quotes_is_in_the_ledger_before_the_frame_behind_it() -> None:
     assert record.facts["end_ms"] == NOON_NS // 10**6
     world.kept = []
     assert "gap" not in kinds(world.tick(2.0))
+
+
+def test_a_frame_nested_too_deep_costs_itself_alone() -> None:
+    """Its decoder raises no decode error; the trades of the same read are stored, and their ids count as seen."""
+    world = World()
+    connection = world.opened()
+    deep = b'{"stream":"btcusdt@aggTrade","data":' + b"[" * 3000 + b"]" * 3000 + b"}"
+    strange = b'{"data":' + b"[" * 3000 + b"]" * 3000 + b"}"
+    assert world.frames(connection, trade(1), strange, trade(2), deep, trade(3)) == 4
+    assert [line for line in world.stored if b'"a":' in line] != []
+    assert world.frames(connection, trade(1), trade(2), trade(3)) == 0
+    actions = world.tick(2.0)
+    assert records(actions, "gap") == []
+    (drop,) = records(actions, "drop")
+    assert drop.facts["count"] == 1
+
+
+def test_whatever_fails_while_a_batch_is_taken_apart_the_frames_before_it_are_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    connection = world.opened()
+    state = world.session.states["BTCUSDT", "aggTrade"]
+    accept = state.accept
+
+    def fail(key: Key, *rest: Any) -> object:
+        if key.number == 3:
+            raise MemoryError
+        return accept(key, *rest)
+
+    monkeypatch.setattr(state, "accept", fail)
+    assert world.frames(connection, trade(1), trade(2), trade(3), trade(4)) == 3
+    assert records(world.tick(2.0), "gap")[0].facts["missing"] == 1
+
+
+def test_repetitions_are_recorded_by_stream_and_hour_and_at_the_end() -> None:
+    world = World("BTCUSDT", "ETHUSDT")
+    connection = world.opened()
+    world.frames(connection, trade(1), trade(1), trade(1), trade(1, "ethusdt"))
+    told = records(world.tick(3600.0), "duplicate")
+    assert [(record.symbol, record.stream, record.facts["count"]) for record in told] == [("BTCUSDT", "aggTrade", 2)]
+    assert told[0].facts["start_ms"] == NOON_NS // 10**6
+    assert told[0].hour_ms == NOON_NS // 10**6
+    world.frames(connection, trade(1), trade(1).replace(b'"q":"1"', b'"q":"2"'))
+    world.session.finish(world.wall_ns)
+    (record,) = records(world.take(), "duplicate")
+    assert (record.facts["count"], record.facts["differing"]) == (1, 1)
+
+
+def test_a_stream_that_never_spoke_is_silent_since_it_was_asked_for() -> None:
+    world = World("BTCUSDT", "ETHUSDT")
+    connection = world.opened()
+    for second in range(10):
+        world.frames(connection, trade(second))
+        world.tick(1.0)
+    assert world.stats.stream("ETHUSDT", "aggTrade").silence_s == pytest.approx(10.0)
+    assert world.stats.stream("BTCUSDT", "aggTrade").silence_s == pytest.approx(0.0)
+
+
+def test_a_venue_that_is_back_is_found_within_fifteen_seconds() -> None:
+    """However long it was away; an attempt that hangs costs at most five seconds of them."""
+    world = World()
+    attempts: list[float] = []
+    for _ in range(36_000):
+        for action in world.tick(0.1):
+            if isinstance(action, OpenConnection):
+                attempts.append(world.now)
+                world.now += 5.0
+                world.session.closed(action.conn, world.now, "timed out")
+    assert max(after - before for before, after in itertools.pairwise(attempts)) <= 15.0
+
+
+def test_frames_that_come_before_the_end_of_the_spool_is_known_wait_for_it() -> None:
+    world = World()
+    state = world.session.states["BTCUSDT", "aggTrade"]
+    state.is_ready = False
+    connection = world.opened()
+    assert world.frames(connection, trade(8), trade(9)) == 0
+    world.session.closed(connection, world.now, "reset")
+    tail = Tail(
+        (TailLine(Key(5, 5, None, None), NOON_NS - 10**9, "m1"), TailLine(Key(8, 8, None, None), NOON_NS, "m1"))
+    )
+    world.session.resume(state.key, tail)
+    world.take()
+    assert len(world.stored) == 1
+    assert b'"a":9' in world.stored[0]
