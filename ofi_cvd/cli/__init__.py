@@ -28,6 +28,7 @@ COMMAND_MODULES = (
     "simulate",
     "sql",
     "status",
+    "view",
 )
 
 app = typer.Typer(

@@ -16,6 +16,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, get_args
 
@@ -69,6 +70,7 @@ def hour_name(start_ms: int) -> str:
     return f"hour-{stamp(start_ms)}.parquet"
 
 
+@lru_cache(maxsize=65_536)  # readers list the same names again and again
 def start_of(name: str) -> int | None:
     """Return the start in ms that a file name states; None if it is no part of the dataset.
 
