@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "ofi_cvd"
-COLLECTING = {"publish", "quality", "analysis", "dataset"}
+COLLECTING = {"publish", "quality", "analysis", "dataset", "view"}
 SPEAKING = {"binance", "exchange", "simulator"}  # the exchange says on the wire what the other reads from it
 WIRE_KEYS = {"pu", "lastUpdateId", "nq", "a", "b", "p", "q", "m", "t", "u", "A", "B", "E", "T", "U", "X"}
 WIRE_PATH = re.compile(r"(?<![\w.])(\$\.)?data\.([A-Za-z]|pu)\b")
