@@ -40,7 +40,7 @@ def overview(summaries: Summaries, symbol: str) -> Answer:
     return {
         "start_ms": start,
         "end_ms": end,
-        "t": strip["t"].to_list(),
+        "t": strip.get_column("t").to_list(),
         "price": strip["price"].to_list(),
         "breaks": holes.select("start_ms", "end_ms").to_dicts(),
     }
