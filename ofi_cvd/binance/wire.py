@@ -52,10 +52,16 @@ def route(stream: str, market: Market) -> Route | None:
     return "market" if stream == "aggTrade" or stream in CONTEXT_STREAMS else "public"
 
 
+IMPORTED_LEVELS: Final = {"tardisTicker": 1, "tardisBook5": 5, "tardisBook25": 25}
+"""Levels a side of book sources that only an import brings."""
+
+
 def depth_levels(stream: str) -> int | None:
     """Return how many levels a side of the book has at most: 5, 10 or 20, `bookTicker` 1; None for no such stream."""
     if stream == "bookTicker":
         return 1
+    if stream in IMPORTED_LEVELS:
+        return IMPORTED_LEVELS[stream]
     match = _PARTIAL.match(stream)
     return int(match[1]) if match else None
 

@@ -40,7 +40,7 @@ def next_command(history: History, settings: Settings) -> str:
         streams |= history.captures.added.keys() | history.captures.present.keys()
     if not streams:
         return ""
-    from ofi_cvd.history.streams import matching_settings, streams_of_spool  # noqa: PLC0415
+    from ofi_cvd.publish.streams import matching_settings, streams_of_spool  # noqa: PLC0415
 
     symbols = sorted({symbol for symbol, _ in streams})
     pairs = matching_settings(streams_of_spool(settings.spool_dir, symbols), settings)

@@ -15,6 +15,7 @@ from ofi_cvd.binance import frames
 from ofi_cvd.errors import SpoolError
 from ofi_cvd.features import book, trades
 from ofi_cvd.publish.parse_cache import ParseCache, Rows
+from ofi_cvd.publish.segments import SegmentFile, segment_rows
 from ofi_cvd.settings import Settings
 from ofi_cvd.spool.layout import SpoolFile
 from ofi_cvd.spool.reader import parts, read_lines
@@ -47,6 +48,8 @@ class Reader:
         Raises:
             SpoolError: the file cannot be read at all, such as a damaged sealed file.
         """
+        if isinstance(file, SegmentFile):
+            return Rows(*segment_rows(file.of, self.levels))
         if offset:
             return self._read_lines(file, read_lines(file, offset))
         if self.cache is not None and file.sealed is None:

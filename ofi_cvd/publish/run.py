@@ -28,12 +28,14 @@ from ofi_cvd.publish.checkpoint import BUILD_LOCK, Checkpoint, HourEntry, Symbol
 from ofi_cvd.publish.job import EVERYTHING, Job
 from ofi_cvd.publish.parse_cache import ParseCache
 from ofi_cvd.publish.parts import sample_metadata
+from ofi_cvd.publish.segments import effective_ledger, list_sources
 from ofi_cvd.publish.slices import Window, remove_unknown_hours
+from ofi_cvd.publish.streams import missing_streams
 from ofi_cvd.publish.symbol import SymbolBuild
 from ofi_cvd.schemas import SPEC_VERSION, Kind
 from ofi_cvd.settings import Settings
-from ofi_cvd.spool.layout import list_files
 from ofi_cvd.spool.ledger import read_ledger
+from ofi_cvd.spool.market import check_market
 
 Progress: TypeAlias = Callable[[str, int, HourEntry], None]
 _Message: TypeAlias = tuple[str, int, bytes]
@@ -89,6 +91,7 @@ def build(
     """
     if slice_secs < 1 or 3600 % slice_secs:
         raise UsageError(f"--slice: expected seconds that divide an hour, found {slice_secs}")
+    check_market(settings.spool_dir, settings.market)
     with _lock(settings):
         found = _open_checkpoint(settings, rebuild=rebuild, window=window)
         jobs = {
@@ -96,13 +99,10 @@ def build(
             for symbol in _symbols_with_files(settings)
         }
         if not jobs:
-            raise UsageError(
-                f"expected {settings.trade_stream} or {settings.source} files of {', '.join(settings.symbols)} "
-                f"below {settings.spool_dir}, found none"
-            )
+            raise UsageError(missing_streams(settings))
         report = BuildReport()
         checkpoint_writer = CheckpointWriter(found, settings, report, progress)
-        ledger = read_ledger(settings.spool_dir)
+        ledger = effective_ledger(read_ledger(settings.spool_dir))
         jobs = {
             symbol: job
             for symbol, job in jobs.items()
@@ -223,7 +223,7 @@ def _work(job: Job, data: bytes) -> tuple[str, bytes]:
         if _messages is not None:
             _messages.put((job.symbol, hour_ms, msgspec.msgpack.encode(entry)))
 
-    SymbolBuild(job, entry, read_ledger(job.settings.spool_dir), note).run()
+    SymbolBuild(job, entry, effective_ledger(read_ledger(job.settings.spool_dir)), note).run()
     return job.symbol, msgspec.msgpack.encode(entry)
 
 
@@ -260,7 +260,7 @@ def _symbols_with_files(settings: Settings) -> list[str]:
     """Return the symbols that the spool has something of, the largest first so that the cores finish together."""
     sizes: dict[str, int] = {}
     streams = {settings.trade_stream, settings.source}
-    for file in list_files(settings.spool_dir, symbols=set(settings.symbols), streams=streams):
+    for file in list_sources(settings.spool_dir, set(settings.symbols), streams):
         on_disk = sum(path.stat().st_size for path in (file.plain, file.sealed) if path is not None)
         sizes[file.symbol] = sizes.get(file.symbol, 0) + on_disk
     return sorted(sizes, key=lambda symbol: (-sizes[symbol], symbol))

@@ -13,9 +13,11 @@ from ofi_cvd.publish.basis import Position
 from ofi_cvd.publish.checkpoint import Source
 from ofi_cvd.publish.ingest import Reader
 from ofi_cvd.publish.pending import PendingRows, pending_trades, pending_updates
+from ofi_cvd.publish.segments import list_sources, segment_rows, source_size, superseded
 from ofi_cvd.settings import Settings
-from ofi_cvd.spool.layout import hour_dir, list_files
-from ofi_cvd.spool.reader import line_start, plain_size
+from ofi_cvd.spool.layout import hour_dir
+from ofi_cvd.spool.reader import line_start
+from ofi_cvd.spool.segments import TICKER_STREAMS
 
 
 @dataclass(frozen=True)
@@ -58,17 +60,17 @@ class SpoolSource:
         sources: dict[str, Source],
         on_late: Callable[[Late], None],
     ) -> None:
-        self._sources, self._settings, self._on_late = sources, settings, on_late
+        self._sources, self._settings, self._on_late, self._levels = sources, settings, on_late, levels
         self.reader: Reader | None = None
         streams = {settings.trade_stream, settings.source}
-        files = list_files(settings.spool_dir, symbols=[symbol], streams=streams)
+        files = list_sources(settings.spool_dir, [symbol], streams)
         self._files = {f"{file.hour_ms}/{file.name}": file for file in files}
-        self._sizes = {name: plain_size(file) for name, file in self._files.items()}
+        self._sizes = {name: source_size(file) for name, file in self._files.items()}
         self._unread = list(self._files)
         self.opens = Ends()
         self.built = Ends()  # what the hours built so far end with
         self.trades: PendingRows = pending_trades()
-        self.books: PendingRows = pending_updates(levels, is_ticker=settings.source == "bookTicker")
+        self.books: PendingRows = pending_updates(levels, is_ticker=settings.source in TICKER_STREAMS)
         self.last_recv_ms = 0
         self.news = 0  # how often a file was read that has rows not read before
 
@@ -117,6 +119,19 @@ class SpoolSource:
                     f"{hour_dir(self._settings.spool_dir, int(hour_ms)) / file}: expected the file that a published hour "
                     f"was built from, found none; the hour cannot be built again without it and stays as it is"
                 )
+
+    def withdraw_superseded(self) -> None:
+        """Forget segments that a revision took the place of; the hours that hold rows of theirs are due.
+
+        Raises:
+            SpoolError: such a segment is damaged.
+        """
+        for name, segment in superseded(self._settings.spool_dir, self._sources, self._files).items():
+            rows, _ = segment_rows(segment, self._levels)
+            is_trade = self._is_trade(name)
+            pending = self._pending(is_trade=is_trade)
+            self._on_late(Late(is_trade, rows[pending.key], rows.select(pending.time).to_series()))
+            del self._sources[name]
 
     def _is_trade(self, name: str) -> bool:
         return f".{self._settings.trade_stream}." in name

@@ -26,6 +26,7 @@ from ofi_cvd.publish.parse_cache import ParseCache
 from ofi_cvd.publish.plan import Known, Passes, due_hours
 from ofi_cvd.publish.slices import is_compacted, metadata, publish_hour
 from ofi_cvd.publish.spool_source import Ends, Late, SpoolSource, receipts_for
+from ofi_cvd.spool.segments import inputs_in_force, is_covered
 
 OnHour = Callable[[int, HourEntry], None]
 
@@ -54,6 +55,7 @@ class SymbolBuild:
             ledger_gaps(ledger, job.symbol, self.settings.trade_stream),
             ledger_gaps(ledger, job.symbol, self.settings.source),
         )
+        self.inputs = inputs_in_force(ledger)
         self.levels = min(self.settings.levels, depth_levels(self.settings.source) or 1)
         self.spool = SpoolSource(job.symbol, self.settings, self.levels, entry.sources, self._note_late)
         self.opening = CarryState()
@@ -79,6 +81,7 @@ class SymbolBuild:
             # Worker processes share the cores; a thread each, and no result depends on how many.
             connection.execute("SET threads = 1; SET enable_progress_bar = false")
             self.spool.reader = Reader(connection, self.settings, self.levels, self.cache)
+            self.spool.withdraw_superseded()
             if self.spool.has_all_files:
                 for hour in self.entry.hours.values():
                     hour.is_kept = False
@@ -270,10 +273,16 @@ class SymbolBuild:
             self._influences = fresh
         return basis(hour_ms, hours, self._influences, self.entry.last_event_ms, entry)
 
+    def _is_imported(self, end_ms: int) -> bool:
+        """Return whether inputs of the trade stream and of the book source, where there is one, cover an hour's end."""
+        streams = {self.settings.trade_stream, self.settings.source} - {"none"}
+        return all(is_covered(self.inputs, self.job.symbol, stream, end_ms) for stream in streams)
+
     def _close(self, hour: Hour, built: Built, entry: HourEntry, then: Influences) -> None:
         """Publish an hour's slices and its closing state, and note what follows from them."""
         known = self.entry.hours.get(hour.start_ms, HourEntry())
-        entry.final = horizon_ms(self.job, self.entry) > hour.end_ms and hour.last_event_ms >= hour.end_ms
+        is_received = horizon_ms(self.job, self.entry) > hour.end_ms and hour.last_event_ms >= hour.end_ms
+        entry.final = is_received or self._is_imported(hour.end_ms)
         entry.state_digest, entry.reject_reasons = built.digest, built.reject_reasons
         entry.slice_secs = known.slice_secs if known.slices and not self.job.rebuild else self.job.slice_secs
         if is_compacted(known, self.settings.data_dir, hour.symbol, hour.start_ms):

@@ -14,12 +14,13 @@ from typing import Final
 
 import polars as pl
 
+from ofi_cvd.binance.wire import IMPORTED_LEVELS
 from ofi_cvd.errors import InputError, SpoolError
 from ofi_cvd.spool.layout import hour_dir, is_symbol, list_hours
 
 SOURCES: Final = ("binance-archive", "hftbacktest", "tardis")
 TICKER_STREAMS: Final = ("bookTicker", "tardisTicker")
-BOOK_LEVELS: Final = {"bookTicker": 1, "tardisTicker": 1, "tardisBook5": 5, "tardisBook25": 25}
+BOOK_LEVELS: Final = {"bookTicker": 1, **IMPORTED_LEVELS}
 SEGMENT_STREAMS: Final = ("aggTrade", "trade", *BOOK_LEVELS, "tardisL2")
 ABSENT: Final = "ABSENT"
 """The `trade_kind` of an id that a verified file of the venue proves to be no trade."""
@@ -196,6 +197,15 @@ def list_segments(
             if (symbols is None or match[1] in symbols) and (streams is None or match[2] in streams):
                 found.append(Segment(hour_ms, match[1], match[2], match[3], match[4], path))
     return sorted(found)
+
+
+def parse_segment(root: Path, place: str) -> Segment | None:
+    """Return the segment that `<start of its hour in ms>/<file name>` names, there or not; None for another file."""
+    hour, _, name = place.partition("/")
+    match = _FILE.fullmatch(name)
+    if match is None or not hour.isdigit():
+        return None
+    return Segment(int(hour), match[1], match[2], match[3], match[4], hour_dir(root, int(hour)) / name)
 
 
 def is_covered(inputs: Iterable[ImportedInput], symbol: str, stream: str, at_ms: int) -> bool:

@@ -42,6 +42,19 @@ def matching_settings(streams: dict[str, set[str]], settings: Settings) -> dict[
     return pairs
 
 
+def missing_streams(settings: Settings) -> str:
+    """Return the sentence for a spool that has neither of the two streams asked for: what it has, and what to set."""
+    wanted = f"{settings.trade_stream} or {settings.source} of {', '.join(settings.symbols)} below {settings.spool_dir}"
+    mine, everything = streams_of_spool(settings.spool_dir, settings.symbols), streams_of_spool(settings.spool_dir)
+    there = mine or everything
+    if not there:
+        return f"expected {wanted}, found nothing; record with `ofi collect`, or bring history in with `ofi import`"
+    found = "; ".join(f"{', '.join(sorted(streams))} of {symbol}" for symbol, streams in sorted(there.items()))
+    symbols = "" if mine else f" --symbols {','.join(sorted(everything))}"
+    pairs = "".join(f" --set {name}={value}" for name, value in matching_settings(there, settings).items())
+    return f"expected {wanted}, found {found}; build what is there with `ofi build{symbols}{pairs}`"
+
+
 def _usefulness(stream: str) -> tuple[int, str]:
     """Sort partial depth before best quotes before diffs, and within each the deepest first."""
     order = ("depth20", "depth10", "depth5", "tardisBook25", "tardisBook5", "bookTicker", "tardisTicker", "tardisL2")
