@@ -81,7 +81,7 @@ def segment_rows(segment: Segment, levels: int) -> tuple[pl.DataFrame, Counter[s
         precedence=pl.lit(segment.precedence, dtype=pl.Int64), from_rest=pl.lit(value=False)
     )
     # Where nobody received a row, its own time decides whether it is plausible.
-    received = frame.with_columns(recv_ns=book.receipt_ns())
+    received = frame.with_columns(recv_ns=book.receipt_ns(), number_error=pl.lit(None, dtype=pl.String))
     verdict = received.select(reason=book.parse_error(levels) if is_book else trades.parse_error()).to_series()
     counts: Counter[str] = Counter(dict(verdict.drop_nulls().value_counts().iter_rows()))
     return frame.filter(verdict.is_null()).select(schema.names()), counts
