@@ -89,13 +89,14 @@ class PendingRows:
         """Return whether a row stands behind a position."""
         number, recv_ns = position
         behind = pl.col(self.key) > number
-        return behind | ((pl.col(self.key) == number) & (pl.col("recv_ns") > recv_ns)) if self._shares_ids else behind
+        return behind | ((pl.col(self.key) == number) & (book.receipt_ns() > recv_ns)) if self._shares_ids else behind
 
     def position_of_last(self, rows: pl.DataFrame) -> Position | None:
         """Return the position of the last of some rows; None without rows."""
         if rows.is_empty():
             return None
-        return int(rows[self.key][-1]), int(rows["recv_ns"][-1]) if self._shares_ids else 0
+        receipt = int(rows.tail(1).select(book.receipt_ns()).item()) if self._shares_ids else 0
+        return int(rows[self.key][-1]), receipt
 
     def may_hold_open(self, last_id: int | None, position: Position | None) -> bool:
         """Return whether a file whose largest id is `last_id` may hold rows behind a position."""
