@@ -13,7 +13,6 @@ from plotly.subplots import make_subplots
 PALETTE: Final = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f")
 GREY: Final = "#64748b"
 SCALE: Final = [[0.0, "#b91c1c"], [0.5, "#f8fafc"], [1.0, "#1d4ed8"]]
-WIDTH: Final = 1180
 FONT: Final = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 ALL: Final = pl.col("slice_kind") == "all"
 
@@ -36,7 +35,7 @@ def colours(symbols: Sequence[str]) -> dict[str, str]:
 def styled(figure: go.Figure, height: int) -> go.Figure:
     """Return the figure in the house's look."""
     figure.update_layout(
-        width=WIDTH, height=height, template="plotly_white", font={"family": FONT, "size": 12, "color": "#0f172a"},
+        height=height, template="plotly_white", dragmode=False, font={"family": FONT, "size": 12, "color": "#0f172a"},
         margin={"l": 60, "r": 20, "t": 50, "b": 50}, hovermode="closest",
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0 + 30 / height, "x": 0, "traceorder": "normal"},
     )  # fmt: skip
@@ -59,7 +58,7 @@ def facets(
         figure.update_xaxes(title_text=x if k >= len(names) - columns else None, row=row, col=column)
         figure.update_yaxes(title_text=y if column == 1 else None, row=row, col=column)
     figure = styled(figure, 110 + 225 * rows)
-    figure.update_layout(margin={"t": 62})
+    figure.update_layout(margin={"t": 62}, meta={"panels": len(names)})  # a narrow page stacks the panels
     return figure
 
 

@@ -6,29 +6,21 @@ import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-import plotly.offline
 import polars as pl
 
 from ofi_cvd.analysis import charts, study_charts
-from ofi_cvd.analysis.charts import ALL, FONT, Chart, shown_horizon
+from ofi_cvd.analysis.charts import ALL, Chart, shown_horizon
 from ofi_cvd.common.times import HOUR_MS, show_time
+from ofi_cvd.quality.interactive import holder, scripts, style
 
 Facts = Mapping[str, object]
 
-STYLE: Final = f"""
-:root {{ color-scheme: light; }}
-body {{ margin: 0; background: #f1f5f9; color: #0f172a; font: 15px/1.55 {FONT}; }}
-main {{ max-width: 1200px; margin: 0 auto; padding: 24px 20px 60px; }}
-h1 {{ font-size: 26px; margin: 0 0 4px; }} h2 {{ font-size: 19px; margin: 0 0 4px; }}
-p {{ margin: 0 0 10px; max-width: 118ch; }} .quiet {{ color: #475569; }}
-section {{ background: #fff; border: 1px solid #e2e8f0; border-radius: 8px; padding: 18px 8px 12px; margin: 18px 0; }}
-section {{ overflow-x: auto; }}
-section > h2, section > p, section > ul, section > table {{ margin-left: 12px; }}
-table {{ border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; margin: 8px 12px; }}
-th, td {{ padding: 3px 8px; border-bottom: 1px solid #e2e8f0; text-align: right; white-space: nowrap; }}
-th {{ color: #475569; font-weight: 600; }} td.text, th.text {{ text-align: left; }}
-code {{ font-size: 13px; }}
-"""
+WORDS: Final = {
+    "n": "rows", "ic": "information coefficient", "ic_lo": "IC, low", "ic_hi": "IC, high", "p_adjusted": "adjusted p",
+    "hit_rate": "hit rate", "auc": "area under ROC", "pr_auc": "area under precision-recall", "brier": "Brier score",
+    "ece": "calibration error", "kendall_tau": "Kendall's tau", "top5_bps": "top 5 %, bps", "bottom5_bps": "bottom 5 %, bps",
+    "window_s": "window, s", "r2": "R squared", "r2_shuffled": "R squared, shuffled",
+}  # fmt: skip
 HOW: Final = (
     (
         "A forward return runs from the first price strictly after a row to the last price within the horizon; it is missing "
@@ -46,14 +38,16 @@ HOW: Final = (
 def render(tables: Mapping[str, pl.DataFrame], facts: Facts) -> str:
     """Return the report; the same tables and facts give the same text."""
     body = [_head(facts), _many_tests(tables), _whole_table(tables["metrics"])]
-    body += [_section(chart) for chart in _charts(tables)]
+    drawn = list(_charts(tables))
+    body += [_section(chart) for chart in drawn]
     if "impact" in tables:
         body.append(_impact_tables(tables))
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Signal analysis</title>\n'
         '<link rel="icon" href="data:,">\n'
-        f"<style>{STYLE}</style>\n<script>{plotly.offline.get_plotlyjs()}</script></head>\n"
-        f"<body><main>\n{''.join(body)}</main></body></html>\n"
+        '<meta name="viewport" content="width=device-width">\n'
+        f"<style>{style()}</style></head>\n<body><main>\n{''.join(body)}</main>\n"
+        f"{scripts({chart.name: chart.figure for chart in drawn})}\n</body></html>\n"
     )
 
 
@@ -77,9 +71,7 @@ def _charts(tables: Mapping[str, pl.DataFrame]) -> Iterator[Chart]:
 
 
 def _section(chart: Chart) -> str:
-    drawn = chart.figure.to_html(
-        full_html=False, include_plotlyjs=False, div_id=chart.name, config={"displaylogo": False, "responsive": False}
-    )
+    drawn = holder(chart.name, chart.figure.layout.height)
     return f"<section><h2>{html.escape(chart.heading)}</h2><p class='quiet'>{html.escape(chart.note)}</p>{drawn}</section>\n"
 
 
@@ -160,17 +152,19 @@ def _impact_tables(tables: Mapping[str, pl.DataFrame]) -> str:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    texts = [any(isinstance(row[k], str) for row in rows) for k in range(len(columns))]
-    head = "".join(
-        f"<th{' class=text' if t else ''}>{html.escape(name)}</th>" for name, t in zip(columns, texts, strict=True)
-    )
-    lines = "".join(
-        "<tr>"
-        + "".join(f"<td{' class=text' if t else ''}>{_cell(v)}</td>" for v, t in zip(row, texts, strict=True))
-        + "</tr>"
+    numeric = [not any(isinstance(row[k], str) for row in rows) for k in range(len(columns))]
+    names = [WORDS.get(name, name.replace("_", " ")) for name in columns]
+    kinds = ["n" if right else "" for right in numeric]
+    head = "".join(f'<th class="{kind}">{html.escape(name)}</th>' for name, kind in zip(names, kinds, strict=True))
+    lines = (
+        "".join(
+            f'<td data-name="{html.escape(name)}" class="{kind}">{_cell(value)}</td>'
+            for name, kind, value in zip(names, kinds, row, strict=True)
+        )
         for row in rows
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _cell(value: object) -> str:

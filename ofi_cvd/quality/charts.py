@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import plotly.graph_objects as go
@@ -63,7 +63,8 @@ def scene_heat_map(report: Report) -> Chart | None:
     if not rows:
         return None
     misses = report.coverage.scene_misses(report.settings)
-    shares = [[row[column] / row["n"] for column in SCENES.values()] for row in rows]
+    judged = {row["symbol"]: report.coverage.judges(row["symbol"], report.settings) for row in rows}
+    shares = [[row[column] / row["n"] if judged[row["symbol"]] else None for column in SCENES.values()] for row in rows]
     text = [
         [
             f"{row[column]:,}" + (" (few)" if name in misses.get(row["symbol"], ()) else "")
@@ -71,7 +72,9 @@ def scene_heat_map(report: Report) -> Chart | None:
         ]
         for row in rows
     ]
-    return _heat_map(list(SCENES), [row["symbol"] for row in rows], shares, text, "share: %{z:.1%}")
+    waiting = [symbol for symbol, ready in judged.items() if not ready]
+    note = f"Not judged yet, so not coloured: {', '.join(waiting)}" if waiting else ""
+    return _heat_map(list(SCENES), [row["symbol"] for row in rows], shares, text, note)
 
 
 def session_heat_map(report: Report) -> Chart | None:
@@ -82,9 +85,16 @@ def session_heat_map(report: Report) -> Chart | None:
     symbols = list(report.window.symbols)
     sessions = list(dict.fromkeys(row["session"] for row in rows))
     cells = {(row["symbol"], row["session"]): row for row in rows}
-    counts = [[cells[symbol, session]["n"] for session in sessions] for symbol in symbols]
+    counts = [
+        [
+            cells[symbol, session]["n"] if report.coverage.judges(symbol, report.settings, session) else None
+            for session in sessions
+        ]
+        for symbol in symbols
+    ]
     text = [[_session_text(cells[symbol, session]) for session in sessions] for symbol in symbols]
-    return _heat_map(sessions, symbols, counts, text, "%{z:,} trades")
+    waits = any(count is None for row in counts for count in row)
+    return _heat_map(sessions, symbols, counts, text, "What is not coloured is not judged yet" if waits else "")
 
 
 def _session_text(cell: Row) -> str:
@@ -99,10 +109,9 @@ def latency(report: Report) -> Chart | None:
         return None
     offset = report.figures.rows("clock")[0]["offset_ms"]
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.72, 0.28], vertical_spacing=0.06)
-    grid = _grid(report)
     for name, colour in (("p50", COLOURS[0]), ("p90", COLOURS[4]), ("p99", COLOURS[1])):
         values = {row["bin_ms"]: row[name] + (offset or 0.0) for row in rows}
-        figure.add_trace(_line(grid, values, name, colour), row=1, col=1)
+        figure.add_trace(_line(report, values, name, colour, "%{y:.1f} ms"), row=1, col=1)
     for limit, name in ((LATENCY_P50_MS, "limit of p50"), (LATENCY_P99_MS, "limit of p99")):
         figure.add_hline(
             y=limit, line={"color": _BAD, "width": 1, "dash": "dot"}, annotation_text=name, annotation_font_color=_BAD,
@@ -113,6 +122,7 @@ def latency(report: Report) -> Chart | None:
         go.Scatter(
             x=[row["bin_ms"] for row in clock], y=[row["offset_ms"] for row in clock], name="clock offset",
             mode="lines+markers", line={"color": COLOURS[2], "width": 1.5}, marker={"size": 4},
+            hovertemplate="%{y:+.1f} ms",
         ),
         row=2, col=1,
     )  # fmt: skip
@@ -134,11 +144,13 @@ def timeline(report: Report) -> Chart | None:
         colour = COLOURS[place % len(COLOURS)]
         own = [row for row in rows if row["symbol"] == symbol]
         rates = {row["bin_ms"]: row["trades_per_minute"] for row in own}
-        figure.add_trace(_line(grid, dict.fromkeys(grid, 0.0) | rates, symbol, colour), row=1, col=1)
+        quiet = {at: 0.0 for at in grid if not _is_out(report, symbol, at)}
+        figure.add_trace(_line(report, quiet | rates, symbol, colour, "%{y:,.1f} trades/min", symbol), row=1, col=1)
         figure.add_trace(
             go.Bar(
                 x=grid, y=[{row["bin_ms"]: row["ids_missing"] for row in own}.get(at, 0) for at in grid],
-                name=symbol, marker_color=colour, marker_line_width=0, showlegend=False,
+                name=f"{symbol} missing", marker_color=colour, marker_line_width=0, showlegend=False,
+                hovertemplate="%{y:,} ids",
             ),
             row=2, col=1,
         )  # fmt: skip
@@ -160,12 +172,17 @@ def z_distribution(report: Report) -> Chart | None:
     at = [row["z"] for row in rows]
     figure.add_trace(
         go.Bar(
-            x=at, y=[row["z_raw"] or None for row in rows], name="z_raw", marker_color="#f3b58c", marker_line_width=0
+            x=at,
+            y=[row["z_raw"] or None for row in rows],
+            name="z_raw",
+            marker_color="#f3b58c",
+            marker_line_width=0,
+            hovertemplate="%{x:.2f}: %{y:,} trades",
         )
     )
     figure.add_trace(
         go.Scatter(
-            x=at, y=[row["z_cvd"] or None for row in rows], name="z_cvd", mode="markers",
+            x=at, y=[row["z_cvd"] or None for row in rows], name="z_cvd", mode="markers", hovertemplate="%{x:.2f}: %{y:,} trades",
             marker={"color": COLOURS[0], "size": 5},
         )
     )  # fmt: skip
@@ -185,10 +202,9 @@ def price(report: Report, symbol: str, place: int) -> Chart | None:
         return None
     flow = {row["bin_ms"]: row["cvd"] for row in report.figures.rows("cvd_timeline") if row["symbol"] == symbol}
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.65, 0.35], vertical_spacing=0.05)
-    grid = _grid(report)
     colour = COLOURS[place % len(COLOURS)]
-    figure.add_trace(_line(grid, prices, "price", _INK), row=1, col=1)
-    figure.add_trace(_line(grid, flow, "CVD", colour), row=2, col=1)
+    figure.add_trace(_line(report, prices, "price", _INK, "%{y:,.8~g} quote asset", symbol), row=1, col=1)
+    figure.add_trace(_line(report, flow, "CVD", colour, "%{y:,.4~g} base asset", symbol), row=2, col=1)
     drawn: set[str] = set()
     for event_type, (label, shape, ink, size) in _MARKS.items():
         at = [
@@ -201,7 +217,7 @@ def price(report: Report, symbol: str, place: int) -> Chart | None:
                 go.Scatter(
                     x=at, y=[prices[ms] for ms in at], name=label, mode="markers", legendgroup=label,
                     showlegend=label not in drawn, marker={"symbol": shape, "color": ink, "size": size},
-                    hovertemplate=event_type + "<br>%{x}<extra></extra>",
+                    hovertemplate=event_type,
                 ),
                 row=1, col=1,
             )  # fmt: skip
@@ -216,33 +232,57 @@ def _grid(report: Report) -> list[int]:
     return list(range(report.window.start_ms // width * width, report.window.end_ms, width))
 
 
-def _line(grid: Sequence[int], values: dict[int, Any], name: str, colour: str) -> Chart:
-    """Return a line that breaks where a bin has no value, so that a hole looks like one."""
-    y = [values.get(at) for at in grid]
-    return go.Scatter(x=list(grid), y=y, name=name, mode="lines", line={"color": colour, "width": 1.4})
+def _line(
+    report: Report, values: dict[int, Any], name: str, colour: str, hover: str, symbol: str | None = None
+) -> Chart:
+    """Return a line that breaks at declared outages only: a bin without a value is no hole, for nothing happened in it."""
+    x: list[int] = []
+    y: list[Any] = []
+    width = report.window.bin_ms()
+    for at in sorted(values):
+        if x and any(_is_out(report, symbol, empty) for empty in range(x[-1] + width, at, width)):
+            x.append(x[-1] + width)
+            y.append(None)
+        x.append(at)
+        y.append(values[at])
+    return go.Scatter(x=x, y=y, name=name, mode="lines", line={"color": colour, "width": 1.4}, hovertemplate=hover)
 
 
-def _heat_map(across: list[str], down: list[str], values: list[list[Any]], text: list[list[str]], hover: str) -> Chart:
-    top = max(max(row) for row in values)
+def _is_out(report: Report, symbol: str | None, bin_ms: int) -> bool:
+    """Return whether a bin meets a declared outage of the trades of a symbol; None: of any symbol."""
+    end_ms = bin_ms + report.window.bin_ms()
+    return any(
+        row["start_ms"] < end_ms and row["end_ms"] >= bin_ms
+        for row in report.figures.rows("outages")
+        if row["stream"] == report.settings.trade_stream and symbol in (None, row["symbol"])
+    )
+
+
+def _heat_map(across: list[str], down: list[str], values: list[list[Any]], text: list[list[str]], note: str) -> Chart:
+    top = max((value for row in values for value in row if value is not None), default=None)
     figure = go.Figure(
         go.Heatmap(
-            x=across, y=down, z=values, text=text, texttemplate="%{text}", showscale=False, zmin=0, zmax=top, xgap=2, ygap=2,
-            colorscale=[[0, "#f3f6fa"], [1, "#7fb2dd"]], hovertemplate="%{y} %{x}: %{text}<br>" + hover + "<extra></extra>",
+            x=across, y=down, z=values, showscale=False, zmin=0, zmax=top or 1, xgap=2, ygap=2,
+            colorscale=[[0, "rgba(70,140,200,0.08)"], [1, "rgba(70,140,200,0.6)"]], hoverinfo="skip",
         )
     )  # fmt: skip
-    figure.update_yaxes(autorange="reversed")
-    return _style(figure, 110 + 38 * len(down))
+    for row, told in zip(down, text, strict=True):
+        for column, cell in zip(across, told, strict=True):
+            figure.add_annotation(x=column, y=row, text=cell, showarrow=False)
+    figure.update_yaxes(autorange="reversed", fixedrange=True, type="category")
+    figure.update_xaxes(fixedrange=True, type="category")
+    return _style(figure, 110 + 38 * len(down), note)
 
 
 def _style(figure: Chart, height: int, note: str = "", report: Report | None = None) -> Chart:
-    """Give a chart the house's look; with a report, its x axis is the report's window."""
+    """Give a chart the house's look; with a report, its x axis is the report's window and zooms with the others."""
     figure.update_layout(
-        height=height, margin={"l": 70, "r": 20, "t": 34 if note else 16, "b": 40}, hovermode="closest",
-        paper_bgcolor="white", plot_bgcolor="white", font={"family": "system-ui, sans-serif", "size": 12, "color": _INK},
+        template="none", height=height, margin={"l": 70, "r": 20, "t": 30, "b": 40},
+        hovermode="x unified" if report else "closest", dragmode="zoom" if report else False,
+        font={"family": "system-ui, sans-serif", "size": 12, "color": _INK}, meta={"note": note, "linked": bool(report)},
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom", "traceorder": "normal"},
-        title={"text": note, "font": {"size": 12}, "x": 0.0, "xref": "paper", "y": 0.985, "yanchor": "top"} if note else None,
     )  # fmt: skip
     window = {"type": "date", "range": [report.window.start_ms, report.window.end_ms]} if report else {}
     figure.update_xaxes(gridcolor=_GRID, zeroline=False, linecolor=_GRID, **window)
-    figure.update_yaxes(gridcolor=_GRID, zeroline=False, linecolor=_GRID)
+    figure.update_yaxes(gridcolor=_GRID, zeroline=False, linecolor=_GRID, fixedrange=True)
     return figure

@@ -25,7 +25,7 @@ GATES: Final = (
 )  # fmt: skip
 CHARTS: Final = (
     "trades_timeline", "latency_timeline", "clock_timeline", "z_distribution", "price_timeline", "cvd_timeline",
-    "events_timeline",
+    "events_timeline", "outages",
 )  # fmt: skip
 RECEIVED_HOURS: Final = 6.0
 
