@@ -12,7 +12,7 @@ import polars as pl
 
 Kind = Literal["prices", "ofi", "cvd", "fusion", "events"]
 KINDS: Final[tuple[Kind, ...]] = ("prices", "ofi", "cvd", "fusion", "events")
-SPEC_VERSION: Final = "1"
+SPEC_VERSION: Final = "2"
 LABELS: Final = ("session", "regime", "vol_bucket", "scenario_2x2", "fee_tier")
 SCENARIOS: Final = ("A_H", "A_L", "Q_H", "Q_L")
 EVENT_TYPES: Final = (
@@ -65,6 +65,7 @@ _LABELS = (
     Column("fee_tier", _S, "", "TL, TM or TH from FEE_TIER", "symbol left out of the map"),
 )  # fmt: skip
 _SUSPECT = Column("suspect", _B, "", "an unrepaired trade gap, book break or outage ended within the trailing WIN_SECS")
+_TOUCH = "a side of the book is missing, or both best quantities are 0"
 _WARM = "warm-up: fewer than Z_MIN_ROWS rows or younger than Z_MIN_SECS"
 _SCALE0 = f"{_WARM}, or scale is 0"
 _MAD = "fewer than MAD_MIN_TRADES previous trades"
@@ -86,7 +87,8 @@ TABLES: Final[dict[Kind, Table]] = {
         (
             Column("side", _S, "", "aggressor: buy or sell"),
             Column("recv_ts_ms", _I, _TS, "receipt time on this machine"),
-            Column("gap_before", _I, "ids", "unrepaired trade ids missing just before this trade"),
+            Column("gap_before", _I, "ids", "unrepaired trade ids missing just before this trade", "first trade of an epoch after the first"),
+            Column("id_epoch", _I, "", "how often the exchange has begun its ids anew before this trade"),
             _SUSPECT,
         ),
     ),
@@ -105,6 +107,11 @@ TABLES: Final[dict[Kind, Table]] = {
             Column("n_updates", _I, "", "contributing book updates in the bucket"),
             Column("mid", _F, "quote asset", "mid price of the last contributing update", "a side of the book is missing"),
             Column("spread_bps", _F, "1e-4 of mid", "quoted spread of the last contributing update", "a side of the book is missing"),
+            Column("ofi_levels", pl.List(pl.Float64()), "base asset", "unweighted flow of each level in effect, best first; a missing level flows 0"),
+            Column("queue_imbalance", _F, "", "(b-a)/(b+a) of the best bid and ask quantity: above 0 there is more on the bid", _TOUCH),
+            Column("microprice", _F, "quote asset", "(a bid + b ask)/(a+b): leans to the ask when b > a", _TOUCH),
+            Column("depth_bid", _F, "base asset", "sum of the bid quantities of the levels in effect, 0 if none"),
+            Column("depth_ask", _F, "base asset", "sum of the ask quantities of the levels in effect, 0 if none"),
             _SUSPECT,
         ),
     ),
@@ -125,6 +132,7 @@ TABLES: Final[dict[Kind, Table]] = {
         (
             Column("agg_trade_id", _I, "", "the exchange's id of the (aggregate) trade"),
             Column("cvd_complete", _B, "", "no unrepaired gap since the last reset"),
+            Column("id_epoch", _I, "", "how often the exchange has begun its ids anew before this trade"),
             _SUSPECT,
         ),
     ),

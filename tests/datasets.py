@@ -70,6 +70,8 @@ def assert_same_tables(found: Tables, wanted: Mapping[str, Sequence[Mapping[str,
 
 def same(found: object, wanted: object) -> bool:
     """Return whether two cells are the same value."""
+    if isinstance(found, list) and isinstance(wanted, list):
+        return len(found) == len(wanted) and all(map(same, found, wanted))
     if isinstance(found, float) and isinstance(wanted, int | float) and not isinstance(wanted, bool):
         return math.isclose(found, wanted, rel_tol=1e-9, abs_tol=0.0 if 0 in (found, wanted) else 1e-15)
     if isinstance(found, str) and isinstance(wanted, str) and found.startswith("{"):

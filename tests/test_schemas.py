@@ -16,9 +16,9 @@ CONTRACT: dict[Kind, str] = {
     "events": "ts_ms symbol event_type meta_json LABELS",
 }
 EXTRAS: dict[Kind, str] = {
-    "prices": "side recv_ts_ms gap_before suspect",
-    "ofi": "ofi_l1 n_updates mid spread_bps suspect",
-    "cvd": "agg_trade_id cvd_complete suspect",
+    "prices": "side recv_ts_ms gap_before id_epoch suspect",
+    "ofi": "ofi_l1 n_updates mid spread_bps ofi_levels queue_imbalance microprice depth_bid depth_ask suspect",
+    "cvd": "agg_trade_id cvd_complete id_epoch suspect",
     "fusion": "ofi_flow cvd_flow ofi_flow_z cvd_flow_z consistency mid suspect",
     "events": "suspect",
 }
@@ -29,7 +29,7 @@ ORDER: dict[Kind, tuple[str, ...]] = {
     "fusion": ("ts_ms",),
     "events": ("ts_ms", "event_type", "meta_json"),
 }
-INTEGERS = {"ts_ms", "event_ts_ms", "recv_ts_ms", "agg_trade_id", "gap_before", "n_updates"}
+INTEGERS = {"ts_ms", "event_ts_ms", "recv_ts_ms", "agg_trade_id", "gap_before", "n_updates", "id_epoch"}
 FLAGS = {"floor_used", "suspect", "cvd_complete"}
 TEXTS = {"symbol", "side", "event_type", "meta_json", *LABELS}
 
@@ -40,7 +40,7 @@ def words(text: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_columns_types_and_order(kind: Kind) -> None:
-    """Contract columns first, then extras; ids, counts and times Int64, flags Boolean, labels String, the rest Float64."""
+    """Contract columns first, then extras; ids, counts and times Int64, flags Boolean, labels String, levels a list, the rest Float64."""
     table = TABLES[kind]
     assert [column.name for column in table.contract] == words(CONTRACT[kind])
     assert [column.name for column in table.extras] == words(EXTRAS[kind])
@@ -54,6 +54,8 @@ def test_columns_types_and_order(kind: Kind) -> None:
             if name in FLAGS
             else pl.String
             if name in TEXTS
+            else pl.List(pl.Float64)
+            if name == "ofi_levels"
             else pl.Float64
         )
         assert dtype == wanted, name

@@ -44,15 +44,7 @@ TRAILING_ROWS: Final[dict[str, pl.Schema]] = {
         }
     ),
     "book": pl.Schema({}),  # the last update as it was read: its columns are those of the source
-    "updates": pl.Schema(
-        {
-            "ts_ms": pl.Int64,
-            "flow_units": pl.Int128,
-            "flow_units_1": pl.Int128,
-            "mid": pl.Float64,
-            "spread_bps": pl.Float64,
-        }
-    ),
+    "updates": pl.Schema({}),  # contributing updates of an unfinished bucket: a column for each level in effect
     "ofi": pl.Schema({"ts_ms": pl.Int64, "flow_units": pl.Int128, "mid": pl.Float64}),
     "fusion": pl.Schema(
         {"ts_ms": pl.Int64, "flow_units": pl.Int128, "delta_units": pl.Int128, "score_units": pl.Int128}

@@ -139,9 +139,12 @@ def book_stage(context: HourContext) -> BookFrames:
     updates = context.materialize(book.with_continuity(hour.book_rows.lazy(), opening, break_ends_ms))
     flows = updates.pipe(ofi.contributions, context.weights)
     # A bucket over the hour's end is finished by the next hour: the updates of its first part are carried.
-    contributing = context.materialize(pl.concat([opening.rows("updates"), flows]))
+    unfinished = [opening.rows("updates")] if opening.trailing_rows["updates"].width else []
+    contributing = context.materialize(pl.concat([*unfinished, flows]))
     buckets = contributing.pipe(ofi.bucketed, context.settings.bucket_ms).filter(pl.col("ts_ms") < hour.end_ms)
-    scored = buckets.pipe(ofi.with_scores, opening, context.rule, context.flow_unit)
+    scored = buckets.pipe(ofi.with_book_state, len(context.weights)).pipe(
+        ofi.with_scores, opening, context.rule, context.flow_unit
+    )
     return BookFrames(updates, contributing, context.materialize(scored))
 
 

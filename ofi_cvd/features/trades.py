@@ -131,6 +131,7 @@ def canonical(with_ids: pl.LazyFrame, opening: CarryState) -> pl.LazyFrame:
             side=side(),
             recv_ts_ms=pl.col("recv_ns").floordiv(1_000_000),
             gap_before="gap_before",
+            id_epoch=pl.lit(0, dtype=pl.Int64),
             delta_units="delta_units",
         )
     )

@@ -34,6 +34,11 @@ class OfiRow:
     n_updates: int
     mid: float | None
     spread_bps: float | None
+    levels: tuple[Fraction, ...]
+    queue_imbalance: float | None
+    microprice: float | None
+    depth_bid: Fraction
+    depth_ask: Fraction
 
 
 def merged_updates(frames: Iterable[BookFrame], stream: str, outages: Sequence[Outage]) -> list[Update]:
@@ -76,7 +81,8 @@ def nominal_depth(stream: str) -> int:
 
 def level_weights(params: Params) -> list[Fraction]:
     """Return the weights of the levels in use, renormalised to the nominal depth of the source."""
-    weights = params.level_weights[: min(params.levels, nominal_depth(params.source))]
+    levels = min(params.levels, nominal_depth(params.source))
+    weights = [*params.level_weights, *[Fraction(0)] * levels][:levels]
     return [weight / sum(weights) for weight in weights]
 
 
@@ -124,8 +130,23 @@ def _ofi_row(ts_ms: int, places: Sequence[int], updates: Sequence[Update], weigh
         before, now = updates[i - 1].frame, updates[i].frame
         value += sum(weight * level_imbalance(before, now, k) for k, weight in enumerate(weights))
         l1 += level_imbalance(before, now, 0)
-    mid, spread_bps = mid_and_spread(updates[places[-1]].frame)
-    return OfiRow(ts_ms=ts_ms, value=value, l1=l1, n_updates=len(places), mid=mid, spread_bps=spread_bps)
+    last = updates[places[-1]].frame
+    mid, spread_bps = mid_and_spread(last)
+    imbalance, micro = imbalance_and_microprice(last)
+    depths = [sum((qty for _, qty in side[: len(weights)]), Fraction(0)) for side in (last.bids, last.asks)]
+    levels = tuple(
+        sum((level_imbalance(updates[i - 1].frame, updates[i].frame, k) for i in places), Fraction(0))
+        for k in range(len(weights))
+    )
+    return OfiRow(ts_ms, value, l1, len(places), mid, spread_bps, levels, imbalance, micro, depths[0], depths[1])
+
+
+def imbalance_and_microprice(book: BookFrame) -> tuple[float | None, float | None]:
+    """Return which queue at the touch is longer, and the price that leans away from it; null without two sides."""
+    if not book.bids or not book.asks or book.bids[0][1] + book.asks[0][1] == 0:
+        return None, None
+    (bid, b), (ask, a) = book.bids[0], book.asks[0]
+    return float((b - a) / (b + a)), float((a * bid + b * ask) / (a + b))
 
 
 def mid_and_spread(book: BookFrame) -> tuple[float | None, float | None]:

@@ -15,7 +15,7 @@ from .settings import NO_PARAMS, parse_params
 from .trades import canonical_trades, id_holes, latency_ms, recv_rates, seen_ids
 from .wire import Frame, book_frames, symbol_of, trade_frames
 
-Cell: TypeAlias = int | float | str | bool | None
+Cell: TypeAlias = int | float | str | bool | list[float] | None
 Row: TypeAlias = dict[str, Cell]
 
 
@@ -72,6 +72,7 @@ def oracle_dataset(
             "side": trade.frame.side,
             "recv_ts_ms": trade.frame.recv_ns // 1_000_000,
             "gap_before": trade.gap_before,
+            "id_epoch": 0,
             "suspect": trouble.suspect(trade.ts_ms),
         }
         for trade, rate in zip(trades, rates, strict=True)
@@ -88,6 +89,11 @@ def oracle_dataset(
             "n_updates": row.n_updates,
             "mid": row.mid,
             "spread_bps": row.spread_bps,
+            "ofi_levels": [float(flow) for flow in row.levels],
+            "queue_imbalance": row.queue_imbalance,
+            "microprice": row.microprice,
+            "depth_bid": float(row.depth_bid),
+            "depth_ask": float(row.depth_ask),
             "suspect": trouble.suspect(row.ts_ms),
         }
         for row, standing in zip(ofi, ofi_standings(ofi, p), strict=True)
@@ -106,6 +112,7 @@ def oracle_dataset(
             **labels(trade.ts_ms),
             "agg_trade_id": trade.frame.trade_id,
             "cvd_complete": complete,
+            "id_epoch": 0,
             "suspect": trouble.suspect(trade.ts_ms),
         }
         for trade, cvd, scale, complete in zip(

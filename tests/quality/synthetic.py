@@ -99,6 +99,11 @@ def tables(market: Market, symbol: str) -> Tables:
             scenario_2x2=pl.col("regime").str.head(1) + "_" + pl.col("vol_bucket").str.head(1)
         )
         schema = TABLES[kind].schema
+        labelled = labelled.with_columns(
+            pl.lit(None).alias(name) for name in schema if name not in labelled.columns and kind == "ofi"
+        )
+        if kind in {"prices", "cvd"}:
+            labelled = labelled.with_columns(id_epoch=0)
         found[kind] = labelled.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
     for fault in market.faults.get(symbol, ()):
         found = fault(found)
