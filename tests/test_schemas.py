@@ -40,7 +40,7 @@ def words(text: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_columns_types_and_order(kind: Kind) -> None:
-    """Contract columns first, then extras; ids, counts and times Int64, flags Boolean, labels String, levels a list, the rest Float64."""
+    """Contract columns first, then extras; ids and times Int64, flags Boolean, labels String, levels a list, else Float64."""
     table = TABLES[kind]
     assert [column.name for column in table.contract] == words(CONTRACT[kind])
     assert [column.name for column in table.extras] == words(EXTRAS[kind])

@@ -60,6 +60,13 @@ def tables(
     flow = moves / IMPACT + FLOW_NOISE * random.normal(size=len(at)) * (np.abs(moves) > 0)
     book = pl.DataFrame({"ts_ms": at, "ofi_value": flow, "ofi_z": random.normal(size=len(at)), "mid": np.exp(log_mid)})
     book = book.with_columns(scale=1.0, ofi_l1=pl.col("ofi_value") * 2, n_updates=1, spread_bps=0.1)
+    book = book.with_columns(
+        ofi_levels=pl.concat_list(pl.col("ofi_value") * 2),
+        queue_imbalance=0.0,
+        microprice="mid",
+        depth_bid=1.0,
+        depth_ask=1.0,
+    )
 
     when = np.sort(start_ms + random.integers(1, seconds * 1000, size=seconds * trades))
     price = np.exp(log_mid[np.minimum(np.searchsorted(at, when), len(at) - 1)])
@@ -69,7 +76,7 @@ def tables(
     tape = tape.with_columns(
         event_ts_ms="ts_ms", latency_ms=1.0, recv_rate_tps=3.0, recv_ts_ms="ts_ms", gap_before=0, cvd=pl.col("delta").cum_sum(),
         side=pl.when(pl.col("delta") > 0).then(pl.lit("buy")).otherwise(pl.lit("sell")), z_raw="delta", z_cvd="delta",
-        scale=1.0, sigma_floor=0.5, floor_used=False, cvd_complete=True,
+        scale=1.0, sigma_floor=0.5, floor_used=False, cvd_complete=True, id_epoch=0,
     )  # fmt: skip
 
     past = np.r_[0.0, jump[:-1]]
