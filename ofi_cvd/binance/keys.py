@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from ofi_cvd.binance.wire import parse_envelope
+from ofi_cvd.binance.wire import CONTEXT_STREAMS, DIFF_DEPTH, parse_envelope
 
 Control: TypeAlias = Literal["ack", "error", "shutdown", "stray", "garbage"]
 
@@ -67,6 +67,16 @@ class _Depth(msgspec.Struct, gc=False):
     E: int | None = None
 
 
+class _SpotDiff(msgspec.Struct, gc=False):
+    U: int
+    u: int
+    E: int | None = None
+
+
+class _Event(msgspec.Struct, gc=False):
+    E: int
+
+
 class _SpotDepth(msgspec.Struct, gc=False):
     lastUpdateId: int  # noqa: N815  # the venue's word
 
@@ -91,11 +101,22 @@ class _SpotDepthFrame(msgspec.Struct, gc=False):
     data: _SpotDepth
 
 
+class _SpotDiffFrame(msgspec.Struct, gc=False):
+    data: _SpotDiff
+
+
+class _EventFrame(msgspec.Struct, gc=False):
+    data: _Event
+
+
 _read_agg_trade = msgspec.json.Decoder(_AggTradeFrame).decode
 _read_trade = msgspec.json.Decoder(_TradeFrame).decode
 _read_book_ticker = msgspec.json.Decoder(_BookTickerFrame).decode
 _read_depth = msgspec.json.Decoder(_DepthFrame).decode
 _read_spot_depth = msgspec.json.Decoder(_SpotDepthFrame).decode
+_read_spot_diff = msgspec.json.Decoder(_SpotDiffFrame).decode
+_read_event = msgspec.json.Decoder(_EventFrame).decode
+_read_snapshot = msgspec.json.Decoder(_SpotDepth).decode
 _PREFIX = b'{"stream":"'
 
 
@@ -125,6 +146,18 @@ def _spot_depth(frame: bytes) -> Key:
     return Key(number, number, None, None, hash(frame[frame.find(b'"bids":') :]))
 
 
+def _spot_diff(frame: bytes) -> Key:
+    # The ids of spot's changes are ranges without a hole: the one before ends where this one begins.
+    data = _read_spot_diff(frame).data
+    return Key(data.u, data.u, data.U - 1, data.E, hash(frame[frame.find(b'"b":') :]))
+
+
+def _context(frame: bytes) -> Key:
+    # Forced orders have no id, so identical payloads are one; mark prices have one push time each.
+    event_ms = _read_event(frame).data.E
+    return Key(hash(frame[frame.find(b'"data":') :]), event_ms, None, event_ms)
+
+
 def key_reader(stream: str, market: str) -> Callable[[bytes], Key]:
     """Return the function that reads the key of a frame or spool line of `stream`.
 
@@ -134,12 +167,29 @@ def key_reader(stream: str, market: str) -> Callable[[bytes], Key]:
         return _agg_trade if stream == "aggTrade" else _trade
     if stream == "bookTicker":
         return _book_ticker
+    if stream in CONTEXT_STREAMS:
+        return _context
+    if market == "spot" and DIFF_DEPTH.fullmatch(stream):
+        return _spot_diff
     return _spot_depth if market == "spot" else _depth
 
 
 def is_chained(stream: str, market: str) -> bool:
     """Return whether the updates of a book stream name the one before them."""
-    return stream.startswith("depth") and market != "spot"
+    return stream.startswith("depth") and (market != "spot" or is_diff(stream))
+
+
+def is_diff(stream: str) -> bool:
+    """Return whether a stream carries changes of the full book rather than books."""
+    return DIFF_DEPTH.fullmatch(stream) is not None
+
+
+def snapshot_id(body: bytes) -> int | None:
+    """Return the update id that a book snapshot stands at; None if it cannot be read."""
+    try:
+        return _read_snapshot(body).lastUpdateId
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def stream_of(frame: bytes) -> bytes:

@@ -27,12 +27,18 @@ WEIGHT_SHARE = 0.8  # other programs of this address need some too
 MAX_BODY_BYTES = 16 * 1024 * 1024
 PAGE = 1000
 LONGEST_STAY_AWAY_S = 3600.0
+SNAPSHOT_LEVELS = 1000
 _TRIES = 5
 _WEIGHT_LIMIT = {"usdm": 2400, "spot": 6000}
 _PATHS = {"usdm": "/fapi/v1", "spot": "/api/v3"}
 _WEIGHTS = {"usdm": {"aggTrades": 20, "depth": 20, "time": 1}, "spot": {"aggTrades": 4, "depth": 50, "time": 1}}
 _T = TypeVar("_T")
 _BAN_S = 120.0  # the shortest ban of the venue, where a 418 does not say how long
+
+
+def snapshots_per_minute(market: Market) -> int:
+    """Return how many book snapshots half of the weight budget pays for; trade repairs have the other half."""
+    return int(_WEIGHT_LIMIT[market] * WEIGHT_SHARE / 2 / _WEIGHTS[market]["depth"])
 
 
 class RestRefusedError(ExchangeError):
@@ -166,7 +172,7 @@ class RestClient:
                 break
         return trades
 
-    async def depth(self, symbol: str, limit: int = 1000) -> bytes:
+    async def depth(self, symbol: str, limit: int = SNAPSHOT_LEVELS) -> bytes:
         """Return a book snapshot, verbatim.
 
         Raises:

@@ -38,6 +38,7 @@ class Policy:
     life_s: float = 85_200.0
     connect_budget: int = 250
     dedup_lru: int = 8192
+    snapshot_s: float = 900.0
 
     @classmethod
     def of(cls, settings: Settings) -> Policy:
@@ -48,6 +49,7 @@ class Policy:
             settings.conn_life_secs,
             settings.connect_budget,
             settings.dedup_lru,
+            settings.snapshot_secs,
         )
 
 
@@ -175,6 +177,8 @@ class ConnectionGroup:
         pause = MIDNIGHT_PAUSE_S if wall_ns % DAY_NS < MIDNIGHT_NS else 0.0
         for heartbeat in connection.heartbeats.values():
             state = heartbeat.state
+            if state.is_sparse:
+                continue
             if heartbeat.first is None:
                 limit = max(self.policy.first_data_s, state.rate.silence_limit(0.0))
                 silent, phase = now - opened_at, "first data"

@@ -1,4 +1,4 @@
-"""Carries out the requests for missing trades, a few at a time, each with a bound on its time."""
+"""Carries out the requests for missing trades and for books, a few at a time, each with a bound on its time."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from ofi_cvd.binance.rest import RestClient, RestUnavailableError
 from ofi_cvd.collect.repair import RepairScheduler
+from ofi_cvd.collect.snapshots import SnapshotScheduler
 from ofi_cvd.errors import ExchangeError
 
 WORKERS = 4
+SNAPSHOT_WORKERS = 2
 IDLE_S = 0.1
 REFUSED_S = 60.0
 
@@ -23,7 +25,8 @@ class Fetcher:
     """Asks the exchange for what the scheduler names.
 
     Attributes:
-        scheduler: what to ask for.
+        scheduler: which trades to ask for.
+        snapshots: which books to ask for.
         rest: the exchange.
         room: how many lines may be stored now.
         perform: carries out the actions that the scheduler has left.
@@ -32,6 +35,7 @@ class Fetcher:
     """
 
     scheduler: RepairScheduler
+    snapshots: SnapshotScheduler
     rest: RestClient
     room: Callable[[], int]
     perform: Callable[[], None]
@@ -39,10 +43,16 @@ class Fetcher:
     clock_ns: Callable[[], int]
 
     async def run(self) -> None:
-        """Ask for ever."""
+        """Ask for missing trades for ever."""
         async with asyncio.TaskGroup() as group:
             for _ in range(WORKERS):
                 group.create_task(self._work())
+
+    async def run_snapshots(self) -> None:
+        """Ask for books for ever."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(SNAPSHOT_WORKERS):
+                group.create_task(self._work_on_snapshots())
 
     async def drain(self) -> None:
         """Ask for what is due now, once each."""
@@ -68,6 +78,22 @@ class Fetcher:
         self.scheduler.answered(request, rows, self.clock_ns(), self.clock())
         self.perform()
         return True
+
+    async def _work_on_snapshots(self) -> None:
+        while True:
+            request = self.snapshots.next_request(self.clock())
+            if request is None:
+                await asyncio.sleep(IDLE_S)
+                continue
+            try:
+                body = await self.rest.depth(request.key[0])
+            except ExchangeError as error:
+                retry_s = error.retry_s if isinstance(error, RestUnavailableError) else REFUSED_S
+                log.warning("snapshot.put_off", extra={"symbol": request.key[0], "reason": str(error)})
+                self.snapshots.failed(request, retry_s, self.clock())
+            else:
+                self.snapshots.answered(request, body, self.clock_ns(), self.clock())
+                self.perform()
 
     async def _work(self) -> None:
         while True:

@@ -70,8 +70,14 @@ class _Recorder:
         )
         self._connections = Connections(settings, endpoint, self._session, self._writer.room, self._perform_all)
         self._fetcher = Fetcher(
-            self._session.repairs, rest, self._writer.room, self._perform_all, time.monotonic, time.time_ns
-        )
+            self._session.repairs,
+            self._session.snapshots,
+            rest,
+            self._writer.room,
+            self._perform_all,
+            time.monotonic,
+            time.time_ns,
+        )  # fmt: skip
         self._started_s = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -82,7 +88,14 @@ class _Recorder:
         self._writer.start()
         jobs = [
             asyncio.create_task(job)
-            for job in (self._tick(), self._resume(), self._watch_clock(), self._report(), self._seal())
+            for job in (
+                self._tick(),
+                self._resume(),
+                self._watch_clock(),
+                self._report(),
+                self._seal(),
+                self._fetcher.run_snapshots(),
+            )
         ]
         ending = asyncio.create_task(self._end(stop))
         try:

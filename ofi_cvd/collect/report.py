@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -111,6 +112,6 @@ class Reporter:
         if heard != counted.heard:
             counted.heard, counted.heard_at = heard, now
         stats.silence_s = now - counted.heard_at
-        stats.deadline_s = state.rate.silence_limit(self._policy.silence_s)
+        stats.deadline_s = math.inf if state.is_sparse else state.rate.silence_limit(self._policy.silence_s)
         stats.open_ids = state.id_gaps.missing
         stats.latency_ms.turn(now)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from ofi_cvd.binance.endpoints import ConnectionPlan
 from ofi_cvd.binance.keys import Key, control_kind, is_chained, key_reader, stream_of, stream_of_any
+from ofi_cvd.binance.rest import snapshots_per_minute
 from ofi_cvd.binance.wire import Market, stream_name
 from ofi_cvd.collect import records
 from ofi_cvd.collect.actions import Action, Line, StoreLines, StreamKey
@@ -21,6 +22,7 @@ from ofi_cvd.collect.connection_group import Connection, ConnectionGroup, Heartb
 from ofi_cvd.collect.repair import RepairScheduler
 from ofi_cvd.collect.report import Reporter
 from ofi_cvd.collect.resume import Tail
+from ofi_cvd.collect.snapshots import SnapshotScheduler
 from ofi_cvd.collect.stats import RecorderStats
 from ofi_cvd.collect.stream_state import StreamState
 from ofi_cvd.common.backoff import ConnectBudget
@@ -52,6 +54,7 @@ class Session:
     Attributes:
         states: what is known of each stream.
         repairs: which missing trades to ask for next.
+        snapshots: which books to ask for next.
     """
 
     def __init__(
@@ -71,6 +74,9 @@ class Session:
             for key in plan.streams
         }
         self.repairs = RepairScheduler(self.states, self._actions.append)
+        self.snapshots = SnapshotScheduler(
+            self.states, self._actions.append, every_s=policy.snapshot_s, per_minute=snapshots_per_minute(market)
+        )
         self._reporter = Reporter(self.states, policy, stats, self._actions.append)
         self._connections: dict[str, Connection] = {}
         self._early: dict[StreamKey, list[tuple[Heartbeat, bytes, _Batch]]] = {}

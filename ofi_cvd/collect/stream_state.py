@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from ofi_cvd.binance.keys import Key
+from ofi_cvd.binance.keys import Key, is_diff
 from ofi_cvd.collect.actions import Line, StreamKey
 from ofi_cvd.collect.arrivals import Arrival, DroppedFrames, SequenceBreak, Verdict
 from ofi_cvd.collect.coverage import Coverage
@@ -35,6 +35,9 @@ class StreamState:
         rate: how often it speaks.
         held: frames behind a missing update, not stored yet.
         coverage: of a stream without a chain; None for the others.
+        is_sparse: whether it may be silent for hours, so that silence says nothing.
+        is_diff: whether it carries changes of the full book.
+        chain: how often its chain began; `chain_from` is the update id that the running chain continues.
         last_ns: the last stored receipt; 0 before the first.
         strikes: how often in a row the stream was found silent.
         is_ready: whether it is known where the last recording stopped.
@@ -49,6 +52,10 @@ class StreamState:
         self.breaks: list[SequenceBreak] = []
         self.dropped = DroppedFrames()
         self.held: list[Arrival] = []
+        self.is_sparse = stream == "forceOrder"
+        self.is_diff = is_diff(stream)
+        self.chain = 0
+        self.chain_from: int | None = None if self.is_diff else 0
         self.last_ns = 0
         self.strikes = 0
         self.is_ready = True
@@ -104,6 +111,7 @@ class StreamState:
             return []
         first = self.held[0]
         self.breaks.append(SequenceBreak(self._last, first.key.previous, self.last_ns, first.recv_ns, now))
+        self._end_chain()
         self._last = first.key.previous
         return self._released(self.held)
 
@@ -178,9 +186,12 @@ class StreamState:
         elif number < last:
             self._late(number, recv_ns, now)
         else:
-            if key.previous != last and self._must_hold(key, recv_ns, now, before):
+            chains = key.previous == last or (self.is_diff and key.previous is not None and key.previous < last)
+            if not chains and self._must_hold(key, recv_ns, now, before):
                 return False
             self._last, self._backwards, self._lost = number, 0, False
+        if self.chain_from is None:
+            self.chain, self.chain_from = self.chain + 1, key.previous or 0
         return True
 
     def _trade_out_of_step(self, key: Key, last: int, recv_ns: int, now: float) -> None:
@@ -246,7 +257,13 @@ class StreamState:
             return True
         grace_s = 0.0 if self._lost else GRACE_S  # what no connection carried cannot arrive late
         self.breaks.append(SequenceBreak(last, previous, self.last_ns, recv_ns, now + grace_s))
+        self._end_chain()
         return False
+
+    def _end_chain(self) -> None:
+        """Let the next change begin another chain, for which a snapshot is needed."""
+        if self.is_diff:
+            self.chain_from = None
 
     def _released(self, arrivals: Sequence[Arrival]) -> list[Line]:
         self.held = []
@@ -266,6 +283,7 @@ class StreamState:
         self._backwards += 1
         if self._backwards >= REBASE_AFTER:
             self.breaks.append(SequenceBreak(self._last, None, self.last_ns, recv_ns, now))
+            self._end_chain()
             self._last, self._backwards = number, 0
             if self.coverage is not None:
                 self.coverage.reach = number

@@ -20,6 +20,7 @@ from ofi_cvd.collect.clock import read_clock
 from ofi_cvd.collect.fetcher import Fetcher
 from ofi_cvd.collect.id_gaps import IdGap
 from ofi_cvd.collect.repair import LONGEST_REFUSED_S, RepairScheduler, TradesRequest
+from ofi_cvd.collect.snapshots import SnapshotScheduler
 from ofi_cvd.collect.stats import StreamStats
 from ofi_cvd.collect.stream_state import StreamState
 from ofi_cvd.common.times import HOUR_MS
@@ -73,6 +74,7 @@ class Bench:
         self.state = self.states[key]
         self.state.add_gaps(gap(*ends) for ends in gaps)
         self.scheduler = RepairScheduler(self.states, self.actions.append)
+        self.snapshots = SnapshotScheduler(self.states, self.actions.append, every_s=900.0, per_minute=10)
         self.answer = answer
 
     def perform(self) -> None:
@@ -87,7 +89,9 @@ class Bench:
         """Ask for everything that is due after `wait_s`; return how many requests that took."""
         self.now += wait_s
         async with rest(self.answer) as client:
-            fetcher = Fetcher(self.scheduler, client, lambda: 10_000, self.perform, lambda: self.now, lambda: NOW_NS)
+            fetcher = Fetcher(
+                self.scheduler, self.snapshots, client, lambda: 10_000, self.perform, lambda: self.now, lambda: NOW_NS
+            )
             for count in itertools.count():
                 if not await fetcher.step():
                     return count
