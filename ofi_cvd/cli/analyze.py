@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from ofi_cvd.common.files import usable_folder
 from ofi_cvd.common.terminal import out, table
 from ofi_cvd.common.times import parse_window
 from ofi_cvd.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from ofi_cvd.analysis.run import Result
 
 
 def register(app: typer.Typer) -> None:
@@ -95,6 +98,10 @@ def analyze(
         raise InputError(f"--name: expected letters, digits, dots and dashes, found {name!r}")
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" if stamp else name
     result = analyse(settings.data_dir, parameters, settings.artifacts_dir / "analysis", name=run, workers=workers)
+    _show(result, as_json=as_json)
+
+
+def _show(result: Result, *, as_json: bool) -> None:
     if as_json:
         out.print_json(
             json.dumps({"folder": str(result.folder), "rows": result.facts["rows"], "tests": result.facts["tests"]})

@@ -26,7 +26,7 @@ from ofi_cvd.exchange.routes import Door, door_for
 from ofi_cvd.exchange.session import Answer, Session
 
 if TYPE_CHECKING:
-    from ofi_cvd.exchange.server import Exchange
+    from ofi_cvd.exchange.protocols import SocketHost
 
 MAX_INCOMING = 256 * 1024  # a SUBSCRIBE of 1024 streams fits, nothing much larger does
 _CLOSE_GRACE_S = 2.0
@@ -44,7 +44,7 @@ class Connection(asyncio.Protocol):
         born_s: when the WebSocket was opened, in seconds since the exchange started.
     """
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: SocketHost[Connection]) -> None:
         self.exchange = exchange
         self.session = Session(Door("private", combined=False, streams=()), exchange.terms.venue)
         self.is_websocket = False
@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  # asyncio hands streams a Transport
         self._transport = transport
         self._address = str((transport.get_extra_info("peername") or ("?",))[0])
-        self.exchange.connections.add(self)
+        self.exchange.adopt(self)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the client."""
@@ -99,7 +99,7 @@ class Connection(asyncio.Protocol):
     def push(self, frame: bytes) -> None:
         """Queue finished frames; `flush` sends them."""
         if not self._outbox:
-            self.exchange.dirty.append(self)
+            self.exchange.mark_dirty(self)
         self._outbox.append(frame)
         self._outbox_bytes += len(frame)
 
@@ -279,3 +279,14 @@ class Connection(asyncio.Protocol):
 
 def _phrase(status: int) -> str:
     return "I'm a teapot" if status == 418 else HTTPStatus(status).phrase
+
+
+def facts_of(connection: Connection, now_s: float) -> dict[str, object]:
+    """Return what `/status` says of a WebSocket."""
+    return {
+        "category": connection.session.door.category,
+        "streams": len(connection.session.streams),
+        "age_s": round(now_s - connection.born_s, 3),
+        "backlog_bytes": connection.backlog,
+        "stalled": connection.is_stalled,
+    }

@@ -13,7 +13,7 @@ from typing import Self
 
 from websockets.http11 import Request
 
-from ofi_cvd.exchange.connection import Connection
+from ofi_cvd.exchange.connection import Connection, facts_of
 from ofi_cvd.exchange.faults import Fault, FaultPlan, make_fault
 from ofi_cvd.exchange.framefaults import FrameFaults
 from ofi_cvd.exchange.history import History
@@ -227,6 +227,14 @@ class Exchange:
         """Return seconds since the exchange started."""
         return time.monotonic() - self._started_s
 
+    def adopt(self, connection: Connection) -> None:
+        """Take up a new socket."""
+        self.connections.add(connection)
+
+    def mark_dirty(self, connection: Connection) -> None:
+        """Remember to flush the socket when the market was sent on."""
+        self.dirty.append(connection)
+
     def welcome(self, connection: Connection) -> None:
         """Take up a new WebSocket."""
         self.counters["websockets"] += 1
@@ -267,16 +275,7 @@ class Exchange:
                 for symbol, history in self.hub.histories.items()
             },
             "frames": dict(self.hub.frames),
-            "connections": [
-                {
-                    "category": socket.session.door.category,
-                    "streams": len(socket.session.streams),
-                    "age_s": round(self.now_s() - socket.born_s, 3),
-                    "backlog_bytes": socket.backlog,
-                    "stalled": socket.is_stalled,
-                }
-                for socket in self.sockets
-            ],
+            "connections": [facts_of(socket, self.now_s()) for socket in self.sockets],
             "counters": dict(self.counters),
             "faults": dict(self.strikes.fired),
         }

@@ -14,8 +14,8 @@ from ofi_cvd.exchange.reply import Reply
 from ofi_cvd.exchange.rest import failure, too_many
 
 if TYPE_CHECKING:
-    from ofi_cvd.exchange.connection import Connection
     from ofi_cvd.exchange.hub import Hub
+    from ofi_cvd.exchange.protocols import FaultTarget
 
 
 class Strikes:
@@ -30,7 +30,7 @@ class Strikes:
         self.fired: Counter[str] = frames.fired
         self._pending: list[Fault] = []  # doors and requests still to be struck, one entry each
 
-    def strike(self, fault: Fault, sockets: Iterable[Connection], hub: Hub, now_ms: int) -> int:
+    def strike(self, fault: Fault, sockets: Iterable[FaultTarget], hub: Hub, now_ms: int) -> int:
         """Let `fault` happen now; return how many sockets it hit (0 for the other families)."""
         family = fault.kind.family
         if family == "clock":
@@ -48,7 +48,7 @@ class Strikes:
             return len(hit)
         return 0
 
-    def meet(self, socket: Connection, hub: Hub) -> None:
+    def meet(self, socket: FaultTarget, hub: Hub) -> None:
         """Apply to a new WebSocket what holds for every one, or for this one by chance."""
         for fault in self.plan.standing("slow") + self.plan.standing("silent"):
             self.fired[fault.name] += 1
@@ -90,7 +90,7 @@ def faulty_reply(fault: Fault) -> Reply | None:
     return failure(int(fault.number)) if fault.name in {"rest-500", "depth-500"} else None
 
 
-def _strike_socket(fault: Fault, socket: Connection, hub: Hub, now_ms: int) -> None:
+def _strike_socket(fault: Fault, socket: FaultTarget, hub: Hub, now_ms: int) -> None:
     if fault.name == "reset":
         socket.reset()
     elif fault.name == "close":

@@ -10,20 +10,41 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
 from ofi_cvd.common.times import HOUR_MS, hour_of
 from ofi_cvd.features.gaps import IdGap, LedgerGap, Span
 
-if TYPE_CHECKING:
-    from ofi_cvd.publish.checkpoint import HourEntry
-
 Position: TypeAlias = tuple[int, int]
 """A row's place in its stream: its id, and its receipt in ns where rows share an id (0 where they cannot)."""
 
 NEVER_MS: Final = 2**62  # the time of a trade that is not there
+
+
+class KnownHour(Protocol):
+    """What the checkpoint knows of an hour, as far as other hours are built from it."""
+
+    @property
+    def first_trade_ms(self) -> int | None:
+        """Time of its first admitted trade."""
+
+    @property
+    def id_gaps(self) -> Sequence[IdGap]:
+        """Trade ids never seen just before one of its rows."""
+
+    @property
+    def state_digest(self) -> str:
+        """SHA-256 of the state that opens the next hour."""
+
+    @property
+    def trades_to(self) -> Position | None:
+        """Position of the last trade up to its end."""
+
+    @property
+    def updates_to(self) -> Position | None:
+        """Position of the last book row up to its end."""
 
 
 class Influence(msgspec.Struct, frozen=True, order=True, array_like=True):
@@ -125,7 +146,7 @@ def influences(ledger: LedgerGaps, gaps: Sequence[IdGap], seen_ids: tuple[int, i
     return Influences(found, reach_ms)
 
 
-def id_gaps(hours: Mapping[int, HourEntry], ahead: Iterable[IdGap]) -> list[IdGap]:
+def id_gaps(hours: Mapping[int, KnownHour], ahead: Iterable[IdGap]) -> list[IdGap]:
     """Return the id gaps of all hours and those seen behind the last; a gap without a trade after it ends at the next."""
     found: list[IdGap] = []
     pending: list[IdGap] = []
@@ -140,7 +161,7 @@ def id_gaps(hours: Mapping[int, HourEntry], ahead: Iterable[IdGap]) -> list[IdGa
 
 
 def basis(
-    hour_ms: int, hours: Mapping[int, HourEntry], reaching: Influences, last_event_ms: int, ends: HourEntry
+    hour_ms: int, hours: Mapping[int, KnownHour], reaching: Influences, last_event_ms: int, ends: KnownHour
 ) -> Basis:
     """Return what an hour that closes as `ends` says is built from, by what is known now."""
     before = hours.get(hour_ms - HOUR_MS)

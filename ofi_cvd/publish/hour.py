@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from ofi_cvd.common.times import utc
+from ofi_cvd.errors import PublishError
 from ofi_cvd.features.carry import CarryState, Scalars, digest
 from ofi_cvd.features.gaps import IdGap
 from ofi_cvd.features.hour import Hour
 from ofi_cvd.features.plan import plan
 from ofi_cvd.publish.basis import NEVER_MS
+from ofi_cvd.publish.checkpoint import HourEntry
 from ofi_cvd.schemas import TABLES, Kind
 from ofi_cvd.settings import Settings
 
@@ -91,6 +94,24 @@ def id_gaps_of(rows: pl.DataFrame, scalars: Scalars) -> list[IdGap]:
         .collect()
     )
     return [IdGap(*row) for row in gaps.iter_rows()]
+
+
+def stored_state(state_dir: Path, before: HourEntry) -> CarryState | None:
+    """Return the state an hour closed with; None if its file is not the one that the checkpoint knows.
+
+    Raises:
+        PublishError: the file is there and cannot be read.
+    """
+    if not before.state:
+        return CarryState()
+    path = state_dir / before.state
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise PublishError(f"{path}: expected the state of an hour, found {error.strerror}") from None
+    return CarryState.from_bytes(data) if digest(data) == before.state_digest else None
 
 
 def _is_contiguous(ids: pl.Series, last_seen_id: int | None) -> bool:

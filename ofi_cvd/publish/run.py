@@ -115,12 +115,8 @@ def build(
             if count == 1:
                 for symbol, job in jobs.items():
                     entry = found.symbols.setdefault(symbol, SymbolEntry())
-                    try:
-                        SymbolBuild(job, entry, ledger, partial(checkpoint_writer.note, symbol), cache).run()
-                    except RunError as error:
-                        if not keep_going:
-                            raise
-                        report.failed[symbol] = error
+                    one = SymbolBuild(job, entry, ledger, partial(checkpoint_writer.note, symbol), cache)
+                    _build_one(one, symbol, report, keep_going=keep_going)
             else:
                 _build_side_by_side(list(jobs.values()), count, checkpoint_writer)
         finally:
@@ -129,6 +125,15 @@ def build(
             for symbol in jobs:
                 remove_unknown_hours(settings.data_dir, symbol, found.symbols[symbol].hours)
         return report
+
+
+def _build_one(one: SymbolBuild, symbol: str, report: BuildReport, *, keep_going: bool) -> None:
+    try:
+        one.run()
+    except RunError as error:
+        if not keep_going:
+            raise
+        report.failed[symbol] = error
 
 
 class CheckpointWriter:

@@ -1,7 +1,6 @@
 """Builds one symbol, hour after hour: reads what an hour needs, computes and publishes it, and asks the plan what is due.
 
-What is due is decided in `ofi_cvd.publish.plan`; here are the files, the states and the order of the work: the earliest
-hour that is due comes first, then the hours behind the last one published.
+`ofi_cvd.publish.plan` decides what is due; here are files, states and the order: the earliest due hour first.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ import duckdb
 from ofi_cvd.binance.wire import depth_levels
 from ofi_cvd.common.times import HOUR_MS, hour_of, show_time
 from ofi_cvd.errors import PublishError, SpoolError
-from ofi_cvd.features.carry import CarryState, digest
+from ofi_cvd.features.carry import CarryState
 from ofi_cvd.features.gaps import ledger_gaps
 from ofi_cvd.features.hour import Hour
 from ofi_cvd.publish.basis import Basis, Influences, LedgerGaps, basis, id_gaps, influences
 from ofi_cvd.publish.checkpoint import HourEntry, SymbolEntry, write_whole
-from ofi_cvd.publish.hour import Built, close_hour, first_admitted_ms, id_gaps_of, state_name
+from ofi_cvd.publish.hour import Built, close_hour, first_admitted_ms, id_gaps_of, state_name, stored_state
 from ofi_cvd.publish.ingest import Reader
 from ofi_cvd.publish.job import Job, horizon_ms, slice_starts, without_parts
 from ofi_cvd.publish.late import hours_of_late
@@ -187,26 +186,13 @@ class SymbolBuild:
         """Open rows and state at an hour; false if the state is lost, which makes the hour before due."""
         if self._standing == hour_ms:
             return True
-        opening = self._stored_state(self.entry.hours.get(hour_ms - HOUR_MS, HourEntry()))
+        opening = stored_state(self.settings.state_dir, self.entry.hours.get(hour_ms - HOUR_MS, HourEntry()))
         if opening is None:
             self._due.add(hour_ms - HOUR_MS)
             return False
         self.spool.open_at(self._ends_before(hour_ms), goes_on=False)
         self.opening, self._standing = opening, hour_ms
         return True
-
-    def _stored_state(self, before: HourEntry) -> CarryState | None:
-        """Return the state an hour closed with; None if its file is not the one that the checkpoint knows."""
-        if not before.state:
-            return CarryState()
-        path = self.settings.state_dir / before.state
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise PublishError(f"{path}: expected the state of an hour, found {error.strerror}") from None
-        return CarryState.from_bytes(data) if digest(data) == before.state_digest else None
 
     def _read_for(self, hour_ms: int) -> bool:
         """Read what an hour needs; false if that shows that an earlier hour is due."""
