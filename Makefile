@@ -7,6 +7,7 @@
 #   make coverage every test again, with branches measured; fails below the floor
 #   make wheel    the wheel, installed alone in an environment of its own, passes a part of the tests
 #   make bench    the figures of benchmarks/README.md
+#   make notebook-pages   run the notebooks and write their pages, with pictures
 #   make sample   write the sample dataset of the package again
 #   make first-page  run the session of the README again, and draw its picture
 #   make fuzz     1,000 random sequences of late rows and repairs against one build of their spool
@@ -62,6 +63,9 @@ wheel: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/build.py
+
+notebook-pages: $(VENV)/.dev
+	$(BIN)/python docs/notebook_pages.py
 
 sample: $(VENV)/.runtime
 	$(BIN)/python -m ofi_cvd.demo.sample

@@ -245,7 +245,7 @@ function toEnd() {
   go(end_ms + span * 0.03 - span, end_ms + span * 0.03, 0);
 }
 
-// While following, ask once a second whether there is more.
+// While following, ask twice a second whether there is more.
 async function watch() {
   try {
     if (view.follow && !document.hidden) {
@@ -261,7 +261,7 @@ async function watch() {
   } catch (error) {
     trouble(error);
   }
-  setTimeout(watch, 1000);
+  setTimeout(watch, 500);
 }
 
 async function refresh() {
