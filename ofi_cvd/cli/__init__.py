@@ -24,6 +24,7 @@ COMMAND_MODULES = (
     "fetch",
     "harvest",
     "import_",
+    "reconcile",
     "seal",
     "simulate",
     "sql",
