@@ -12,6 +12,7 @@ import polars as pl
 
 from ofi_cvd.dataset.reader import Dataset
 from ofi_cvd.quality import queries
+from ofi_cvd.quality.merged import few_files
 from ofi_cvd.quality.published import Published, published_slices
 from ofi_cvd.quality.received import Unbuilt, received_values, silent_streams, unbuilt
 from ofi_cvd.quality.span import first_seconds
@@ -101,7 +102,8 @@ def gather(
         values = window.values(settings) | published.values()
         return published, run_all(connection, wanted, values)
 
-    published, answers = dataset.read(ask)
+    with few_files(dataset) as few:
+        published, answers = few.read(ask)
     values = window.values(settings) | received_values(settings, window)
     wants_received = window.hours <= RECEIVED_HOURS if received is None else received
     wants_absent = (answers["trade_ids"]["ids_absent"] > 0).any()

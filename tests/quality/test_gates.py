@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.publish.parts import folder_of, part_name
+from ofi_cvd.quality import merged
 from ofi_cvd.quality.report import Report, encode, judge_window, schema
 from ofi_cvd.quality.verdicts import Gate
 from ofi_cvd.quality.window import Window, scaled
@@ -329,3 +331,13 @@ def test_session_labels_that_are_switched_off_fail_their_gate(tmp_path: Path) ->
     report = judge(tmp_path, JUDGED, write_session_labels=False, **WARM)
     assert set(failed(report)) == {"coverage_session"}
     assert (report.run_tag, report.scene_coverage_miss) == ("insufficient_coverage", 2)
+
+
+def test_many_slices_are_judged_as_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merged by the hour into a folder of the moment, the same rows give the same report; the folder is gone after."""
+    publish(tmp_path, replace(MARKET, slice_secs=300))
+    plain = judge(tmp_path).document()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(merged.few_files.__wrapped__, "__defaults__", (10,))
+    assert judge(tmp_path).document() == plain
+    assert not list(tmp_path.glob("ofi-dq-*"))
