@@ -27,7 +27,7 @@ FLOOR = 95
 WHEEL_TESTS = tests/features tests/dataset tests/spool tests/cli
 TOGETHER = -n 2 --dist worksteal -m "not exclusive"
 
-.PHONY: demo test lint types coverage wheel bench fuzz sample first-page docs clean
+.PHONY: demo test lint types coverage wheel bench fuzz sample notebook-pages first-page docs clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/ofi demo

@@ -13,11 +13,12 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from ofi_cvd.dataset.reader import Dataset
+from ofi_cvd.schemas import TABLES
 from ofi_cvd.view.buckets import label
 from tests.view.conftest import GAP, QUIET, SECONDS, Served, at
 
 SIZES = [(1280, 800), (800, 700), (390, 844)]
-PANES = ["price", "cvd", "ofi", "score", "rate", "spread"]
+PANES = ["price", "cvd", "ofi", "score", "rate", "spread", *(["depth"] if "depth_bid" in TABLES["ofi"].schema else [])]
 # The number of colours in each pane's canvas: a pane that drew nothing has very few.
 COLORS = """() => Object.fromEntries([...document.querySelectorAll('.pane')].map(pane => {
   const canvas = pane.querySelector('canvas');
