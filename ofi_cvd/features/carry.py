@@ -5,7 +5,6 @@ Everything here can be recomputed from the spool. Two states are the same state 
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -138,8 +137,3 @@ class CarryState:
             frame = row.select(pl.col(column).explode().struct.unnest()) if column in row.columns else pl.DataFrame()
             rows[name] = frame.cast(schema) if schema else frame
         return cls(Scalars(**scalars), rows)
-
-
-def digest(data: bytes) -> str:
-    """Return the SHA-256 by which two states are compared."""
-    return hashlib.sha256(data).hexdigest()

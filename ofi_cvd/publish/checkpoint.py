@@ -58,7 +58,8 @@ class HourEntry(msgspec.Struct):
         trades_from_id: id of its first trade row; None without one.
         trades_to, updates_to: positions of the last rows up to its end; None before the first.
         first_trade_ms: time of its first admitted trade; None without one.
-        state, state_digest: file and SHA-256 of the state that opens the next hour.
+        state, state_digest: file of the state that opens the next hour, and the digest of all it opens with.
+        history_digest: SHA-256 of the file with the hour's own volatility and counts.
         reject_reasons: rows not admitted, by reason.
         id_gaps: trade ids never seen just before one of its rows.
     """
@@ -75,6 +76,7 @@ class HourEntry(msgspec.Struct):
     first_trade_ms: int | None = None
     state: str = ""
     state_digest: str = ""
+    history_digest: str = ""
     reject_reasons: dict[str, int] = {}
     id_gaps: list[IdGap] = []
 

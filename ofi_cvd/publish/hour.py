@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from ofi_cvd.common.times import utc
-from ofi_cvd.errors import PublishError
-from ofi_cvd.features.carry import CarryState, Scalars, digest
+from ofi_cvd.features.carry import CarryState, Scalars
 from ofi_cvd.features.gaps import IdGap
 from ofi_cvd.features.hour import Hour
 from ofi_cvd.features.plan import plan
@@ -30,16 +27,37 @@ class Built:
     Attributes:
         tables: rows by kind, in table order.
         closing: what the next hour opens with.
-        state: the same as bytes of a file.
-        digest: by which two states are compared.
         reject_reasons: rows not admitted, by reason.
     """
 
     tables: dict[Kind, pl.DataFrame]
     closing: CarryState
-    state: bytes
-    digest: str
     reject_reasons: dict[str, int]
+
+
+def hour_from(
+    symbol: str,
+    hour_ms: int,
+    rows: tuple[pl.DataFrame, pl.DataFrame],
+    opening: CarryState,
+    entry: HourEntry,
+    last_event_ms: int,
+    levels: int,
+) -> Hour:
+    """Return an hour of trade and book rows, with the outages that the list it is built from says are open."""
+    felt = entry.basis.influences
+    return Hour(
+        symbol=symbol,
+        start_ms=hour_ms,
+        trade_rows=rows[0],
+        book_rows=rows[1],
+        opening=opening,
+        trade_outages=sorted({one.span for one in felt if one.what == "trade_outage" and one.is_open}),
+        book_outages=sorted({one.span for one in felt if one.what == "book_outage"}),
+        first_trade_ms=opening.scalars.first_trade_ms or entry.first_trade_ms,
+        last_event_ms=last_event_ms,
+        levels=levels,
+    )
 
 
 def close_hour(hour: Hour, settings: Settings) -> Built:
@@ -53,13 +71,7 @@ def close_hour(hour: Hour, settings: Settings) -> Built:
     rest = collected[len(tables) :]
     scalars = Scalars(**rest[0].row(0, named=True))
     closing = CarryState(scalars, dict(zip(planned.trailing_rows, rest[1:], strict=True)))
-    state = closing.to_bytes()
-    return Built(tables, closing, state, digest(state), _reject_reasons(hour.trade_rows))
-
-
-def state_name(symbol: str, opens_ms: int) -> str:
-    """Return the file, below STATE_DIR, of the state that opens an hour."""
-    return f"{symbol}/{utc(opens_ms):%Y%m%dT%H}.parquet"
+    return Built(tables, closing, _reject_reasons(hour.trade_rows))
 
 
 def first_admitted_ms(rows: pl.DataFrame, scalars: Scalars) -> int | None:
@@ -94,24 +106,6 @@ def id_gaps_of(rows: pl.DataFrame, scalars: Scalars) -> list[IdGap]:
         .collect()
     )
     return [IdGap(*row) for row in gaps.iter_rows()]
-
-
-def stored_state(state_dir: Path, before: HourEntry) -> CarryState | None:
-    """Return the state an hour closed with; None if its file is not the one that the checkpoint knows.
-
-    Raises:
-        PublishError: the file is there and cannot be read.
-    """
-    if not before.state:
-        return CarryState()
-    path = state_dir / before.state
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise PublishError(f"{path}: expected the state of an hour, found {error.strerror}") from None
-    return CarryState.from_bytes(data) if digest(data) == before.state_digest else None
 
 
 def _is_contiguous(ids: pl.Series, last_seen_id: int | None) -> bool:

@@ -50,6 +50,8 @@ class PendingRows:
         self._rows = self._open = self._empty
         self._after: Position | None = None
         self._fresh: list[pl.DataFrame] = []
+        self._last_of: pl.DataFrame | None = None
+        self._last_ms: int | None = None
 
     def add(self, frame: pl.DataFrame) -> None:
         """Take rows of one more file, in any order; those of closed hours are left out."""
@@ -106,13 +108,20 @@ class PendingRows:
 
     def first_ms(self) -> int | None:
         """Return the own time of the first open row, by id, whose time counts."""
-        first = self.rows().lazy().filter(self._counts).head(1).select(self.time).collect()
-        return None if first.is_empty() else int(first.item())
+        rows = self.rows()
+        for some in (rows.head(16), rows):  # nearly always the very first row counts
+            found: int | None = some.select(pl.when(self._counts).then(self.time).drop_nulls().first()).item()
+            if found is not None:
+                return found
+        return None
 
     def last_ms(self) -> int | None:
         """Return the latest own time among the open rows that count."""
-        found: int | None = self.rows().filter(self._counts).select(self.time.max()).item()
-        return found
+        rows = self.rows()
+        if self._last_of is not rows:
+            self._last_of = rows
+            self._last_ms = rows.select(pl.when(self._counts).then(self.time).max()).item()
+        return self._last_ms
 
 
 def pending_trades() -> PendingRows:

@@ -15,9 +15,10 @@ from ofi_cvd.errors import PublishError, SpoolError
 from ofi_cvd.features.carry import CarryState
 from ofi_cvd.features.gaps import ledger_gaps
 from ofi_cvd.features.hour import Hour
+from ofi_cvd.publish import states
 from ofi_cvd.publish.basis import Basis, Influences, LedgerGaps, basis, id_gaps, influences
-from ofi_cvd.publish.checkpoint import HourEntry, SymbolEntry, write_whole
-from ofi_cvd.publish.hour import Built, close_hour, first_admitted_ms, id_gaps_of, state_name, stored_state
+from ofi_cvd.publish.checkpoint import HourEntry, SymbolEntry
+from ofi_cvd.publish.hour import Built, close_hour, first_admitted_ms, hour_from, id_gaps_of
 from ofi_cvd.publish.ingest import Reader
 from ofi_cvd.publish.job import Job, horizon_ms, slice_starts, without_parts
 from ofi_cvd.publish.late import hours_of_late
@@ -31,15 +32,7 @@ OnHour = Callable[[int, HourEntry], None]
 
 
 class SymbolBuild:
-    """One run over one symbol.
-
-    Args:
-        job: what to build.
-        entry: the symbol's part of the checkpoint; kept up to date.
-        ledger: the ledger's records.
-        on_hour: called after each hour that was computed.
-        cache: of a process that builds again and again.
-    """
+    """One run over one symbol: a job, the symbol's part of the checkpoint (kept up to date) and the ledger's records."""
 
     def __init__(
         self,
@@ -61,6 +54,8 @@ class SymbolBuild:
         self._standing: int | None = None  # the hour that the pending rows and the state are open at
         self._influences = self._influences_of(entry.hours)
         self._due: set[int] = set()
+        self._lost = 0  # states that were not there, or thinned
+        self._recomputed: set[int] = set()  # the hours that are computed for them, and those that they open
         self._passes = Passes()
 
     def is_idle(self) -> bool:
@@ -90,8 +85,7 @@ class SymbolBuild:
             while (hour_ms := self._next_hour()) is not None:
                 self._build(hour_ms)
             self.entry.done = True
-
-    # Which hours
+            states.thin(self.settings.state_dir, self.entry.hours, self.entry.hours)
 
     def _due_at_start(self) -> set[int]:
         """Return the hours that are due before any file is read."""
@@ -180,15 +174,17 @@ class SymbolBuild:
         gaps = id_gaps(hours, self.entry.ahead)
         return influences(self.ledger, gaps, self.spool.seen_ids(), reach_secs * 1000)
 
-    # One hour
-
     def _stand_at(self, hour_ms: int) -> bool:
-        """Open rows and state at an hour; false if the state is lost, which makes the hour before due."""
+        """Open rows and state at an hour; false if a part of the state is lost, which makes its hour due."""
         if self._standing == hour_ms:
             return True
-        opening = stored_state(self.settings.state_dir, self.entry.hours.get(hour_ms - HOUR_MS, HourEntry()))
-        if opening is None:
-            self._due.add(hour_ms - HOUR_MS)
+        opening = states.load(
+            self.settings.state_dir, self.job.symbol, hour_ms, self.entry.hours, self.settings.vol_lookback_secs
+        )
+        if isinstance(opening, int):
+            self._lost += 1
+            self._due.add(opening)
+            self._recomputed |= {opening, hour_ms}
             return False
         self.spool.open_at(self._ends_before(hour_ms), goes_on=False)
         self.opening, self._standing = opening, hour_ms
@@ -200,15 +196,23 @@ class SymbolBuild:
         try:
             self.spool.check_there(Ends(known.trades_to, known.updates_to) if known else Ends())
         except SpoolError:
-            if known:
-                known.is_kept = True  # said once; hours without it go on
-            self.entry.late = [at for at in self.entry.late if at != hour_ms]
+            self._keep(hour_ms)
             raise
         felt = [one.end_ms for one in self._influences.on(hour_ms) if one.what == "trade_outage"]
         self.spool.read_through(receipts_for(hour_ms, felt))
         self.spool.read_known(hour_ms + HOUR_MS)
         self._note_times()
         return not any(at < hour_ms for at in self._due) and not self._is_early(hour_ms)
+
+    def _keep(self, hour_ms: int) -> None:
+        """Leave an hour as it is, and those that wait for it: said once, hours that do not need its files go on."""
+        hours, behind = self.entry.hours, hour_ms + HOUR_MS
+        while behind in self.entry.late:
+            self._recomputed.add(behind)
+            behind += HOUR_MS
+        for at in {hour_ms, *self._recomputed} & hours.keys():
+            hours[at].is_kept = True
+        self.entry.late = [at for at in self.entry.late if at in hours and not hours[at].is_kept]
 
     def _build(self, hour_ms: int) -> None:
         """Compute, publish and close one hour, unless reading for it shows that an earlier one is due."""
@@ -224,26 +228,21 @@ class SymbolBuild:
             updates_to=self.spool.books.position_of_last(book_rows) or opens.update,
             first_trade_ms=first_admitted_ms(trade_rows, scalars),
             id_gaps=id_gaps_of(trade_rows, scalars),
-            state=state_name(self.job.symbol, hour_ms + HOUR_MS),
         )
         entry.basis = self._basis_of(hour_ms, entry)
-        if self._passes.is_repeated(hour_ms, entry.basis, self.spool.news):
+        if self._passes.is_repeated(hour_ms, entry.basis, self.spool.news + self._lost):
             raise PublishError(
                 f"{self.job.symbol} {show_time(hour_ms)}: expected an hour that settles, found it due again "
                 f"although nothing changed that it is built from; please report this"
             )
-        felt = entry.basis.influences
-        hour = Hour(
-            symbol=self.job.symbol,
-            start_ms=hour_ms,
-            trade_rows=trade_rows,
-            book_rows=book_rows,
-            opening=self.opening,
-            trade_outages=sorted({one.span for one in felt if one.what == "trade_outage" and one.is_open}),
-            book_outages=sorted({one.span for one in felt if one.what == "book_outage"}),
-            first_trade_ms=scalars.first_trade_ms or entry.first_trade_ms,
-            last_event_ms=self.entry.last_event_ms,
-            levels=self.levels,
+        hour = hour_from(
+            self.job.symbol,
+            hour_ms,
+            (trade_rows, book_rows),
+            self.opening,
+            entry,
+            self.entry.last_event_ms,
+            self.levels,
         )
         self._close(hour, close_hour(hour, self.settings), entry, then)
 
@@ -269,7 +268,7 @@ class SymbolBuild:
         known = self.entry.hours.get(hour.start_ms, HourEntry())
         is_received = horizon_ms(self.job, self.entry) > hour.end_ms and hour.last_event_ms >= hour.end_ms
         entry.final = is_received or self._is_imported(hour.end_ms)
-        entry.state_digest, entry.reject_reasons = built.digest, built.reject_reasons
+        entry.reject_reasons = built.reject_reasons
         entry.slice_secs = known.slice_secs if known.slices and not self.job.rebuild else self.job.slice_secs
         if is_compacted(known, self.settings.data_dir, hour.symbol, hour.start_ms):
             entry.slice_secs = 3600
@@ -283,8 +282,11 @@ class SymbolBuild:
             known=known,
             facts=metadata(self.settings, entry.slice_secs),
         )
-        write_whole(self.settings.state_dir / entry.state, built.state)
-        self.entry.hours[hour.start_ms] = entry
+        hours, state_dir = self.entry.hours, self.settings.state_dir
+        lookback_secs = self.settings.vol_lookback_secs
+        states.save(state_dir, hour.symbol, hour.start_ms, built.closing, entry, hours, lookback_secs)
+        hours[hour.start_ms] = entry
+        states.thin(state_dir, hours, [max(hours) - states.KEPT_MS - HOUR_MS])
         self.entry.late = [at for at in self.entry.late if at != hour.start_ms]
         self._due.discard(hour.start_ms)
         changed = self._influences.hours_changed_since(then, self.entry.hours)
