@@ -56,10 +56,13 @@ def build(
     """
     from ofi_cvd.publish.run import build as run  # noqa: PLC0415  # keeps `ofi --help` quick
     from ofi_cvd.publish.slices import Window  # noqa: PLC0415
+    from ofi_cvd.settings.remarks import remarks  # noqa: PLC0415
 
     settings = options.effective(
         pairs, symbols=symbols, spool_dir=spool_dir, data_dir=data_dir, state_dir=state_dir
     ).settings
+    for remark in remarks(settings):
+        err.print(f"note: {remark}", soft_wrap=True)
     window = Window(*parse_window(start, end))
     whole = settings.parquet_rotate_sec if follow else HOUR_MS // 1000
     slice_secs = whole if slice_ is None else parse_span("--slice", slice_)

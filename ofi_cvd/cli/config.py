@@ -8,6 +8,7 @@ import typer
 
 from ofi_cvd.cli import options
 from ofi_cvd.common.terminal import out, table
+from ofi_cvd.settings.remarks import remarks
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +26,11 @@ def config(pairs: options.Set = None, as_json: options.Json = False) -> None:
     values["book_source"] = effective.settings.source
     if as_json:
         rows = {name.upper(): {"value": value, "origin": effective.origins[name]} for name, value in values.items()}
-        facts = {"settings": rows, "params_fingerprint": effective.settings.fingerprint()}
+        facts = {
+            "settings": rows,
+            "params_fingerprint": effective.settings.fingerprint(),
+            "notes": remarks(effective.settings),
+        }
         out.print_json(json.dumps(facts))
         return
     listing = table("Effective settings", "name", "value", "origin")
@@ -34,3 +39,5 @@ def config(pairs: options.Set = None, as_json: options.Json = False) -> None:
         listing.add_row(name.upper(), shown, effective.origins[name])
     out.print(listing)
     out.print(f"parameter fingerprint {effective.settings.fingerprint()}", soft_wrap=True)
+    for remark in remarks(effective.settings):
+        out.print(f"note: {remark}", soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ofi_cvd.publish.parts import parameters_of
 from ofi_cvd.settings import Settings
+from ofi_cvd.settings.remarks import remarks
 
 
 def dataset_settings(settings: Settings) -> Settings:
@@ -26,9 +27,4 @@ def notes(settings: Settings, today: Settings) -> list[str]:
     own, now = settings.fingerprint(), today.fingerprint()
     if own != now:
         told.append(f"Judged by the dataset's own parameters ({own[:12]}); the settings now are others ({now[:12]}).")
-    if settings.winsor_limit < settings.anomaly_z:
-        told.append(
-            f"WINSOR_LIMIT {settings.winsor_limit:g} is below ANOMALY_Z {settings.anomaly_z:g}: "
-            "no z can reach it, so anomaly_ofi, anomaly_cvd and anomaly_fusion never fire."
-        )
-    return told
+    return told + remarks(settings)

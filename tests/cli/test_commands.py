@@ -161,6 +161,16 @@ def test_config_says_where_each_value_came_from(ofi: Any, tmp_path: Path, monkey
     }
 
 
+def test_config_and_build_say_that_a_limit_silences_anomalies(ofi: Any) -> None:
+    told = "note: WINSOR_LIMIT 5 is below ANOMALY_Z 6: no z can reach it"
+    ofi("simulate", "--hours", "0.01", "--symbols", "BTCUSDT")
+    assert told in ofi("config", "--set", "WINSOR_LIMIT=5")[1]
+    assert told[6:] in json.loads(ofi("config", "--set", "WINSOR_LIMIT=5", "--json")[1])["notes"][0]
+    assert json.loads(ofi("config", "--json")[1])["notes"] == []
+    status, _, err = ofi("build", "--symbols", "BTCUSDT", "--workers", "1", "--set", "WINSOR_LIMIT=5")
+    assert (status, err.startswith(told)) == (0, True)
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["build", "--help"], ["config"], ["sql", "--list"]], ids=" ".join)
 def test_output_is_ascii_where_the_terminal_has_no_more(arguments: list[str], tmp_path: Path) -> None:
     done = run(*arguments, cwd=tmp_path, PYTHONIOENCODING="ascii", NO_COLOR="1", COLUMNS="100")
