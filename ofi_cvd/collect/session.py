@@ -223,6 +223,8 @@ def _take_frame(heartbeat: Heartbeat, frame: bytes, batch: _Batch) -> None:
     verdict = HELD if state.held else state.accept(key, batch.recv_ns, batch.now, batch.conn, before)
     if verdict == STORED:
         lines.append((state.key, batch.recv_ns, line))
+        if state.is_trade:
+            state.stats.last_frame = frame
     elif verdict == HELD:
         lines += state.hold(Arrival(key, batch.recv_ns, batch.now, batch.conn, line))
     if state.breaks or (state.coverage is not None and state.coverage.unproven):

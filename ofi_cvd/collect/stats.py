@@ -66,6 +66,7 @@ class StreamStats:
         deadline_s: after how many silent seconds the stream is suspect; None before the first second.
         rate: frames a second over the last tick of about a second.
         latency_ms: receipt minus the venue's push time, by our clock (may be negative).
+        last_frame: the frame stored last, of a stream of trades; empty before the first.
     """
 
     received: int = 0
@@ -84,6 +85,7 @@ class StreamStats:
     deadline_s: float | None = None
     rate: float = 0.0
     latency_ms: Quantiles = field(default_factory=Quantiles)
+    last_frame: bytes = b""
 
 
 @dataclass

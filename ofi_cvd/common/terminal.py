@@ -21,12 +21,16 @@ def can_show(text: str, console: Console = out) -> bool:
     return True
 
 
-def table(title: str, *columns: str) -> Table:
-    """Return an empty table in the house's look; columns that start with `>` are right-aligned."""
-    fancy = can_show("\u2500", out)
+def table(title: str, *columns: str, console: Console = out) -> Table:
+    """Return an empty table in the house's look for a console; columns that start with `>` are right-aligned."""
+    fancy = can_show("\u2500", console)
     result = Table(title=title, box=box.SIMPLE_HEAD if fancy else box.ASCII2, title_justify="left", title_style="bold")
     for column in columns:
-        result.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+        result.add_column(
+            column.removeprefix(">"),
+            justify="right" if column.startswith(">") else "left",
+            overflow="ellipsis" if fancy else "fold",  # an ellipsis is no ASCII
+        )
     return result
 
 

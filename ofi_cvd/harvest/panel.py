@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from ofi_cvd.collect.panel import span
 from ofi_cvd.collect.stats import StreamStats
 from ofi_cvd.common.terminal import table
 from ofi_cvd.common.times import utc
@@ -39,10 +40,13 @@ def panel(watch: Watch, recent: Iterable[str], now_ms: int) -> Group:
 def _headline(watch: Watch, now_ms: int) -> str:
     run = watch.run
     done = min(1.0, max(0.0, (now_ms - run.start_ms) / (run.end_ms - run.start_ms)))
-    span = f"{_time(run.start_ms)} to {_time(run.end_ms)} UTC"
+    window = f"{_time(run.start_ms)} to {_time(run.end_ms)} UTC"
+    begins_s = (run.start_ms - now_ms) / 1000
+    when = f"starts in {begins_s:.0f} s" if begins_s > 0 else f"{done:.1%}  {span((run.end_ms - now_ms) / 1000)} left"
     return (
-        f"harvest {run.stamp}  {span}  {done:.1%}  connections {watch.stats.connections}  "
-        f"reconnects {watch.stats.reconnects}  behind {watch.lag_s(now_ms):.0f} s"
+        f"harvest {run.stamp}  {window}  {when}  connections {watch.stats.connections}  "
+        f"reconnects {watch.stats.reconnects}  behind {watch.lag_s(now_ms):.0f} s  "
+        "Ctrl-C stops it cleanly"
     )
 
 

@@ -96,7 +96,7 @@ def test_help_is_quick() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["build"], "ofi: expected aggTrade or depth10@100ms files of BTCUSDT"),
+        (["build"], "ofi: expected aggTrade or depth10@100ms of BTCUSDT"),
         (["build", "--start", "yesterday"], "ofi: --start: expected a UTC time"),
         (["build", "--slice", "7m"], "ofi: --slice: expected"),
         (["build", "--set", "WIN_SECS"], "ofi: --set: expected NAME=VALUE, found 'WIN_SECS'"),

@@ -87,7 +87,9 @@ def test_alerts_come_from_what_was_told(watch: Watch) -> None:
 
 def test_the_panel_shows_what_is_known(watch: Watch) -> None:
     shown = io.StringIO()
-    console = Console(file=shown, width=140)
+    console = Console(file=shown, width=160)
+    console.print(panel(watch, [], START_MS - 25_000))
+    assert "starts in 25 s" in shown.getvalue()
     console.print(panel(watch, [], START_MS))
     watch.counted(counted())
     watch.built(Built({"BTCUSDT": START_MS + 60_000}, 1.5, 0))
@@ -95,9 +97,9 @@ def test_the_panel_shows_what_is_known(watch: Watch) -> None:
     watch.judged(Judged("check", 0, {"latency": "pass", "signals": "fail", "winsor": "not_yet"}, "failed_gates", 1))
     watch.tick(START_MS + 1_800_000, 0.0)
     console.print(panel(watch, ["a warning"], START_MS + 1_800_000))
-    first, _, second = shown.getvalue().partition("gates so far: not judged yet")
+    _, first, second = shown.getvalue().split("gates so far: not judged yet")
     assert "harvest 20260105_1200  01-05 12:00:00 to 01-05 13:00:00 UTC  0.0%" in first
-    assert "50.0%  connections 2  reconnects 1  behind 1800 s" in second
+    assert "50.0%  30 min 00 s left  connections 2  reconnects 1  behind 1800 s  Ctrl-C stops it cleanly" in second
     row = next(line.split() for line in second.splitlines() if "BTCUSDT" in line)
     assert row == ["BTCUSDT", "12.5", "0.0", "49", "98", "01-05", "12:01:00", "A_H", "1", "2", "0", "0"]
     assert "gates so far (failed_gates): latency SIGNALS winsor" in second
