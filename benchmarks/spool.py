@@ -6,7 +6,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from ofi_cvd.spool.writer import SpoolWriter, splice
+from ofi_cvd.spool.line import splice
+from ofi_cvd.spool.writer import SpoolWriter
 
 LINES = 400_000
 

@@ -136,19 +136,9 @@ class Envelope(msgspec.Struct, frozen=True):
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class SpoolLine(msgspec.Struct, frozen=True):
-    """A line of the spool."""
-
-    recv_ns: int
-    conn: str
-    stream: str
-    data: msgspec.Raw
-
-
 Message: TypeAlias = AggTrade | Trade | BookTicker | Depth | SpotDepth
 
 _ENVELOPE = msgspec.json.Decoder(Envelope)
-_LINE = msgspec.json.Decoder(SpoolLine)
 _AGG_TRADE = msgspec.json.Decoder(AggTrade)
 _TRADE = msgspec.json.Decoder(Trade)
 _BOOK_TICKER = msgspec.json.Decoder(BookTicker)
@@ -163,15 +153,6 @@ def parse_envelope(raw: bytes | str) -> Envelope:
         msgspec.DecodeError: not a JSON object (`msgspec.ValidationError` is a kind of it).
     """
     return _ENVELOPE.decode(raw)
-
-
-def parse_line(line: bytes) -> SpoolLine:
-    """Return a spool line's receipt, connection, stream name and undecoded data.
-
-    Raises:
-        msgspec.DecodeError: torn, or not a spool line.
-    """
-    return _LINE.decode(line)
 
 
 def parse_data(stream: str, data: bytes | msgspec.Raw) -> Message:

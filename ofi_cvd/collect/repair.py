@@ -18,7 +18,7 @@ from ofi_cvd.collect.actions import Action, StoreRepair, StreamKey
 from ofi_cvd.collect.id_gaps import merged
 from ofi_cvd.collect.stream_state import StreamState
 from ofi_cvd.common.times import HOUR_MS
-from ofi_cvd.spool.writer import wrap
+from ofi_cvd.spool.line import wrap
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
 LONGEST_REFUSED_S = 600.0

@@ -26,6 +26,7 @@ from ofi_cvd.collect.snapshots import SnapshotScheduler
 from ofi_cvd.collect.stats import RecorderStats
 from ofi_cvd.collect.stream_state import StreamState
 from ofi_cvd.common.backoff import ConnectBudget
+from ofi_cvd.spool.line import head, tail
 
 STORED, HELD = Verdict.STORED, Verdict.HELD
 
@@ -36,7 +37,7 @@ class _Batch:
     def __init__(self, conn: str, recv_ns: int, now: float, room: int) -> None:
         self.conn, self.recv_ns, self.now, self.room = conn, recv_ns, now, room
         self.recv_ms = recv_ns // 1_000_000
-        self.prefix = b'{"recv_ns":%d,"conn":"%b",' % (recv_ns, conn.encode())
+        self.prefix = head(recv_ns, conn)
         self.lines: list[Line] = []
         self.troubled: set[StreamState] = set()
 
@@ -213,7 +214,7 @@ def _take_frame(heartbeat: Heartbeat, frame: bytes, batch: _Batch) -> None:
     if len(lines) >= batch.room:
         state.drop(key)
         return
-    line = batch.prefix + _tail(frame)
+    line = batch.prefix + tail(frame)
     if key is None:  # stored as it came; readers will reject it, so its id does not count as seen
         state.stats.unreadable += 1
         lines.append((state.key, batch.recv_ns, line))
@@ -237,10 +238,3 @@ def _key(heartbeat: Heartbeat, frame: bytes) -> Key | None:
         return heartbeat.read(frame)
     except Exception:  # noqa: BLE001  # a decode error, or whatever a hostile frame raises in the decoder
         return None
-
-
-def _tail(frame: bytes) -> bytes:
-    """Return a JSON object's bytes after its brace; line breaks between tokens become spaces, all else is verbatim."""
-    if b"\n" in frame or b"\r" in frame:
-        frame = frame.replace(b"\r", b" ").replace(b"\n", b" ")
-    return frame[1:] if frame[:1] == b"{" else frame.lstrip()[1:]

@@ -17,7 +17,7 @@ from ofi_cvd.binance.wire import stream_name
 from ofi_cvd.collect.actions import Action, LedgerRecord, StoreLines, StreamKey
 from ofi_cvd.collect.stream_state import StreamState
 from ofi_cvd.spool.layout import SNAPSHOT_STREAM
-from ofi_cvd.spool.writer import splice
+from ofi_cvd.spool.line import splice
 
 STALE_WAIT_S = 1.0  # the REST side may lag behind the stream
 LONGEST_WAIT_S = 60.0

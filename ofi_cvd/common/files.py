@@ -94,6 +94,35 @@ def fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def lock_at(path: Path, *, wait_s: float = -1.0) -> FileLock:
+    """Return the lock file at `path`, not held yet; its folder is made where it is missing.
+
+    Use it in a `with` statement where waiting is right; `exclusive` says who holds it instead.
+
+    Args:
+        path: the lock file.
+        wait_s: how long to wait for another process that holds it; negative: for ever.
+
+    Raises:
+        OSError: the folder cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path, timeout=wait_s)
+
+
+def take_at_once(lock: FileLock) -> bool:
+    """Take a lock if nobody holds it; return whether it was taken.
+
+    Raises:
+        OSError: the lock file cannot be opened.
+    """
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def exclusive(path: Path, *, busy: str, wait_s: float = 0.0) -> Iterator[None]:
     """Hold the lock file at `path` while the block runs; its folder is made where it is missing.
@@ -107,9 +136,8 @@ def exclusive(path: Path, *, busy: str, wait_s: float = 0.0) -> Iterator[None]:
         LockedError: another process holds it.
         UsageError: the folder cannot be made or written.
     """
-    lock = FileLock(path, timeout=wait_s)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = lock_at(path, wait_s=wait_s)
         lock.acquire()
     except Timeout:
         raise LockedError(busy) from None

@@ -19,12 +19,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from ofi_cvd.binance.wire import parse_line, parse_stream
+from ofi_cvd.binance.wire import parse_stream
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import InputError
 from ofi_cvd.exchange.history import History, TradeHistory
 from ofi_cvd.exchange.source import Sink
 from ofi_cvd.spool.layout import SNAPSHOT_STREAM, SpoolFile, list_files, list_hours
+from ofi_cvd.spool.line import parse_line
 from ofi_cvd.spool.reader import read_lines
 
 _BLOCK_EVENTS = 5000

@@ -23,7 +23,8 @@ from ofi_cvd.history.capture import CaptureLines
 from ofi_cvd.history.merge import Merger
 from ofi_cvd.settings import STREAM_PATTERN
 from ofi_cvd.spool.layout import SNAPSHOT_STREAM, is_stream, is_symbol
-from ofi_cvd.spool.writer import SpoolWriter, splice, wrap
+from ofi_cvd.spool.line import splice, wrap
+from ofi_cvd.spool.writer import SpoolWriter
 
 CONN = "import"
 _TIME = re.compile(rb"[1-9]\d{15}(?:\d{3})?")  # us or ns since 2001

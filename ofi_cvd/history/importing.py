@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 import polars as pl
-from filelock import FileLock
 
+from ofi_cvd.common.files import lock_at
 from ofi_cvd.common.times import HOUR_MS, MINUTE_MS
 from ofi_cvd.errors import InputError, SpoolError
 from ofi_cvd.history.inputs import InputFile
@@ -239,8 +239,7 @@ def _hour_of() -> pl.Expr:
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
     """Be the only import into a spool, and clear away what a killed one left."""
-    root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / ".import.lock"):
+    with lock_at(root / ".import.lock"):
         for left in root.glob(".import-*"):
             shutil.rmtree(left, ignore_errors=True)
         yield

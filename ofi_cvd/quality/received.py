@@ -10,11 +10,12 @@ from typing import Final
 
 import msgspec
 
-from ofi_cvd.binance.wire import TRADE_ID_PATHS, AggTrade, Message, Trade, parse_data, parse_line
+from ofi_cvd.binance.wire import TRADE_ID_PATHS, AggTrade, Message, Trade, parse_data
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.quality.window import Window
 from ofi_cvd.settings import Settings
 from ofi_cvd.spool.layout import SpoolFile, list_files
+from ofi_cvd.spool.line import parse_line
 from ofi_cvd.spool.reader import plain_size, read_lines
 
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")

@@ -16,6 +16,7 @@ from ofi_cvd.simulator.instruments import STEP_MS
 from ofi_cvd.simulator.ledger import CONNECTIONS
 from ofi_cvd.simulator.text import integer_texts, render, render_chunks
 from ofi_cvd.spool.layout import SNAPSHOT_STREAM, hour_dir, stream_path
+from ofi_cvd.spool.line import END, HEAD, between
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -92,15 +93,15 @@ def _received(recording: Recording, stream: str, messages: Payloads, stop_ms: in
     cut = int(np.searchsorted(recv_ns, stop_ms * 1_000_000))
     name = f"{recording.engine.symbol.lower()}@{stream}"
     limit = f',"limit":{SNAPSHOT_LIMIT}' if stream == SNAPSHOT_STREAM else ""
-    tail = f',"conn":"{CONNECTIONS[stream]}","stream":"{name}"{limit},"data":'.encode()
+    middle = between(CONNECTIONS[stream], name, limit)
     if recv_ns.size:
         recording.last_ns[stream] = int(recv_ns[-1])
     if messages.whole is not None:
         pairs = zip(recv_ns.tolist(), messages.whole, strict=True)
-        lines = [b'{"recv_ns":%d%b%b}\n' % (at, tail, payload) for at, payload in pairs]
+        lines = [b"%b%d%b%b%b" % (HEAD, at, middle, payload, END) for at, payload in pairs]
         recording.held[stream] = b"".join(lines[cut:])
         return iter(lines[:cut]), cut
-    parts = [b'{"recv_ns":', integer_texts(recv_ns), tail, *messages.parts, b"}\n"]
+    parts = [HEAD, integer_texts(recv_ns), middle, *messages.parts, END]
     recording.held[stream] = render(recv_ns.size, parts, first=cut)
     return render_chunks(cut, parts), cut
 

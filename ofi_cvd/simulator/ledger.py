@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ofi_cvd.common.times import HOUR_MS
+from ofi_cvd.spool.ledger import record_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,18 +41,13 @@ def ledger_text(
     lines = []
     if opens:
         lines += [
-            _record(start_ms * 1_000_000 + i, "connect", conn=conn)
+            record_line("connect", recv_ns=start_ms * 1_000_000 + i, conn=conn)
             for i, conn in enumerate(sorted(set(conns) - {"rest"}))
         ]
     for at_ms in range(start_ms + 1_000, stop_ms, CLOCK_EVERY_MS):
         rtt_ms = round(float(12.0 * np.exp(0.3 * rng.standard_normal())), 3)
         offset_ms = round(float(0.8 * rng.standard_normal()), 3)
-        lines.append(_record(at_ms * 1_000_000, "clock", offset_ms=offset_ms, rtt_ms=rtt_ms))
+        lines.append(record_line("clock", recv_ns=at_ms * 1_000_000, offset_ms=offset_ms, rtt_ms=rtt_ms))
     if closes:
-        lines.append(_record(stop_ms * 1_000_000 - 1, "shutdown", reason="simulated recording ends"))
+        lines.append(record_line("shutdown", recv_ns=stop_ms * 1_000_000 - 1, reason="simulated recording ends"))
     return b"".join(lines)
-
-
-def _record(recv_ns: int, event: str, *, conn: str | None = None, **facts: object) -> bytes:
-    record = {"recv_ns": recv_ns, "event": event, "symbol": None, "stream": None, "conn": conn, **facts}
-    return json.dumps(record, separators=(",", ":")).encode() + b"\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from ofi_cvd.common.files import fsync_folder, fsync_path
+from ofi_cvd.common.files import fsync_folder, fsync_path, lock_at
 
 APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 for _flag in ("O_BINARY", "O_NOINHERIT", "O_NOFOLLOW"):  # each where the platform has it
@@ -69,5 +69,4 @@ class SyncBatch:
 
 def closed_hours_lock(root: Path) -> FileLock:
     """Return the lock under which files of hours that are over are appended to or swapped; held for moments only."""
-    root.mkdir(parents=True, exist_ok=True)
-    return FileLock(root / ".closed-hours.lock")
+    return lock_at(root / ".closed-hours.lock")

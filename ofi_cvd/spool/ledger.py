@@ -22,6 +22,26 @@ RESERVED = frozenset({"recv_ns", "event", "symbol", "stream", "conn"})
 log = logging.getLogger(__name__)
 
 
+def record_line(
+    event: str,
+    *,
+    recv_ns: int,
+    symbol: str | None = None,
+    stream: str | None = None,
+    conn: str | None = None,
+    **facts: object,
+) -> bytes:
+    """Return one record as the ledger has it, with its newline.
+
+    Raises:
+        ValueError: an event that the ledger does not have.
+    """
+    if event not in EVENTS:
+        raise ValueError(f"expected one of {', '.join(sorted(EVENTS))}, found {event!r}")
+    row = {"recv_ns": recv_ns, "event": event, "symbol": symbol, "stream": stream, "conn": conn, **facts}
+    return msgspec.json.encode(row) + b"\n"
+
+
 class Ledger:
     """Appends records; each is one write of a whole line, so that several processes may share a ledger.
 
@@ -55,11 +75,9 @@ class Ledger:
         Raises:
             ValueError: an event that the ledger does not have.
         """
-        if event not in EVENTS:
-            raise ValueError(f"expected one of {', '.join(sorted(EVENTS))}, found {event!r}")
-        row = {"recv_ns": recv_ns, "event": event, "symbol": symbol, "stream": stream, "conn": conn, **facts}
+        line = record_line(event, recv_ns=recv_ns, symbol=symbol, stream=stream, conn=conn, **facts)
         path = ledger_path(self._root, hour_of_ns(recv_ns) if hour_ms is None else hour_ms)
-        self._pending.append((path, msgspec.json.encode(row) + b"\n"))
+        self._pending.append((path, line))
         try:
             self.flush()
         except OSError as error:

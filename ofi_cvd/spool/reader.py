@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -17,9 +16,9 @@ import pyarrow as pa
 from ofi_cvd.errors import SpoolError
 from ofi_cvd.spool.layout import SpoolFile
 from ofi_cvd.spool.ledger import read_ledger_file
+from ofi_cvd.spool.line import RECEIPT
 
 CHUNK = 1024 * 1024
-_RECEIPT = re.compile(rb'\{"recv_ns":(\d+),[^\n]*\}\n')
 
 
 def parts(file: SpoolFile) -> list[Path]:
@@ -125,7 +124,7 @@ def last_receipt_ns(file: SpoolFile) -> int | None:
     end = plain_size(file)
     while end > 0:
         begin = line_start(file, end - 1)
-        found = _RECEIPT.match(b"".join(read_bytes_from(file, begin))[: end - begin])
+        found = RECEIPT.match(b"".join(read_bytes_from(file, begin))[: end - begin])
         if found:
             return int(found[1])
         end = begin

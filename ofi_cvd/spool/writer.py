@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import re
 import time
 from collections.abc import Callable
 from functools import partial
@@ -12,8 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from filelock import Timeout
-
+from ofi_cvd.common.files import take_at_once
 from ofi_cvd.common.times import HOUR_NS, hour_of
 from ofi_cvd.spool.appender import Appender
 from ofi_cvd.spool.disk import SyncBatch, closed_hours_lock
@@ -24,43 +22,6 @@ LOCKED_NS = 2_000_000_000  # a lock held for longer is said, and again at this i
 LATE_NS = 30_000_000_000  # after this an hour's files are no longer held open, so that a seal may take them
 
 log = logging.getLogger(__name__)
-
-_CONN = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-
-
-def splice(recv_ns: int, conn: str, raw: bytes) -> bytes:
-    """Return the spool line of a received JSON object: two keys in front, the rest verbatim.
-
-    Only line breaks change, to spaces: in JSON they can stand between tokens alone.
-
-    Raises:
-        ValueError: `raw` does not begin and end like a JSON object with keys, or `conn` is no plain word.
-
-    Example:
-        >>> splice(7, "m1", b'{"stream":"btcusdt@trade","data":{}}')
-        b'{"recv_ns":7,"conn":"m1","stream":"btcusdt@trade","data":{}}'
-    """
-    if raw[:2] != b'{"' or raw[-1:] != b"}":
-        raw = raw.strip()
-        if raw[:1] != b"{" or raw[-1:] != b"}" or not raw[1:-1].strip():
-            raise ValueError(f"expected a JSON object, found {raw[:60]!r}")
-    if b"\n" in raw or b"\r" in raw:
-        raw = raw.replace(b"\r", b" ").replace(b"\n", b" ")
-    if not _CONN.fullmatch(conn):
-        raise ValueError(f"expected a plain word for the connection, found {conn[:80]!r}")
-    return b'{"recv_ns":%d,"conn":"%b",%b' % (recv_ns, conn.encode(), raw[1:])
-
-
-def wrap(recv_ns: int, conn: str, stream: str, data: bytes) -> bytes:
-    """Return the spool line of a message that came without its stream name: a REST row or a raw frame.
-
-    Args:
-        recv_ns: when it was received.
-        conn: the connection, `rest` for a REST row.
-        stream: the venue's stream name, `btcusdt@aggTrade`.
-        data: the message, verbatim.
-    """
-    return splice(recv_ns, conn, b'{"stream":"%b","data":%b}' % (stream.encode(), data.strip()))
 
 
 class Lost(NamedTuple):
@@ -227,9 +188,7 @@ class SpoolWriter:
         if not file.waiting:
             return True
         lock = closed_hours_lock(self._root)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
+        if not take_at_once(lock):
             self._say_locked(now_ns)
             return False
         try:

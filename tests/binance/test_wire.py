@@ -21,7 +21,6 @@ from ofi_cvd.binance.wire import (
     depth_levels,
     parse_data,
     parse_envelope,
-    parse_line,
     parse_stream,
     route,
     stream_name,
@@ -128,13 +127,6 @@ def test_an_answer_to_a_request_has_no_stream() -> None:
     for torn in (b"", b"{", b"[1]", b'{"stream":5}'):
         with pytest.raises(msgspec.DecodeError):
             parse_envelope(torn)
-
-
-def test_a_spool_line_is_read_back() -> None:
-    line = parse_line(b'{"recv_ns":7,"conn":"m1","stream":"btcusdt@trade","data":{"t":1}}')
-    assert (line.recv_ns, line.conn, line.stream, bytes(line.data)) == (7, "m1", "btcusdt@trade", b'{"t":1}')
-    with pytest.raises(msgspec.DecodeError):
-        parse_line(b'{"recv_ns":7,"conn":"m1","stre')
 
 
 @pytest.mark.skipif(not CAPTURES.is_dir(), reason="the real captures are not beside this checkout")

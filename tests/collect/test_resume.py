@@ -15,8 +15,9 @@ from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.exchange.server import Exchange
 from ofi_cvd.spool.layout import hour_of_ns, ledger_path, list_files, list_hours
 from ofi_cvd.spool.ledger import Ledger
+from ofi_cvd.spool.line import wrap
 from ofi_cvd.spool.seal import seal_closed_hours
-from ofi_cvd.spool.writer import SpoolWriter, wrap
+from ofi_cvd.spool.writer import SpoolWriter
 from tests.collect.rig import assert_whole, events, market, recording, repaired_ids, rows, settings
 
 NOW_NS = time.time_ns()

@@ -10,7 +10,8 @@ from ofi_cvd.collect.sealing import seal_in_background
 from ofi_cvd.common.times import HOUR_NS
 from ofi_cvd.spool.layout import list_files
 from ofi_cvd.spool.ledger import read_ledger
-from ofi_cvd.spool.writer import SpoolWriter, splice
+from ofi_cvd.spool.line import splice
+from ofi_cvd.spool.writer import SpoolWriter
 
 
 async def test_hours_that_are_over_are_sealed_and_the_open_one_is_left(tmp_path: Path) -> None:

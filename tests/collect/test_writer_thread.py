@@ -17,8 +17,8 @@ from ofi_cvd.errors import SpoolError
 from ofi_cvd.spool import appender, disk
 from ofi_cvd.spool.layout import list_files
 from ofi_cvd.spool.ledger import read_ledger
+from ofi_cvd.spool.line import splice, wrap
 from ofi_cvd.spool.reader import read_lines
-from ofi_cvd.spool.writer import splice, wrap
 
 NOW_NS = 1_760_652_125_912_345_678
 HOUR_MS = NOW_NS // 10**6 // 3_600_000 * 3_600_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import shutil
 import subprocess
@@ -23,7 +22,7 @@ from ofi_cvd.spool.disk import closed_hours_lock
 from ofi_cvd.spool.layout import list_files, stream_path
 from ofi_cvd.spool.ledger import read_ledger
 from ofi_cvd.spool.reader import parts, read_lines
-from ofi_cvd.spool.writer import SpoolWriter, splice, wrap
+from ofi_cvd.spool.writer import SpoolWriter
 
 MIDNIGHT_MS = 1_721_347_200_000
 HOUR_NS = HOUR_MS * 10**6
@@ -51,36 +50,6 @@ class Disk:
         if not amount:
             raise OSError(errno.ENOSPC, "No space left on device")
         return self.real(handle, data[:amount])
-
-
-def test_splice_puts_two_keys_in_front_and_leaves_the_rest() -> None:
-    raw = b'{"stream":"btcusdt@aggTrade","data":{"p":"0.10","new":[1, 2.50]}}'
-    line = splice(1_760_652_125_912_345_678, "m3", raw)
-    assert line == b'{"recv_ns":1760652125912345678,"conn":"m3",' + raw[1:]
-
-
-def test_a_line_break_between_tokens_cannot_break_the_line() -> None:
-    line = splice(1, "m1", b' {\r\n "stream": "x",\n "data": {"a": "\\n"}}\n')
-    assert b"\n" not in line
-    assert json.loads(line) == {"recv_ns": 1, "conn": "m1", "stream": "x", "data": {"a": "\n"}}
-
-
-@pytest.mark.parametrize("raw", [b"", b"{}", b"{ }", b"[]", b"null", b'"x"', b'{"torn":', b"\x00\xff"])
-def test_splice_refuses_what_is_no_object_with_keys(raw: bytes) -> None:
-    with pytest.raises(ValueError, match="JSON object"):
-        splice(1, "m1", raw)
-
-
-@pytest.mark.parametrize("conn", ["", 'a"b', "a b", "a\n", "x" * 65])
-def test_splice_refuses_a_connection_that_needs_quoting(conn: str) -> None:
-    with pytest.raises(ValueError, match="plain word"):
-        splice(1, conn, b'{"a":1}')
-
-
-def test_wrap_gives_a_rest_row_its_stream() -> None:
-    assert wrap(5, "rest", "btcusdt@aggTrade", b'{"a":1,"p":"2"}\n') == (
-        b'{"recv_ns":5,"conn":"rest","stream":"btcusdt@aggTrade","data":{"a":1,"p":"2"}}'
-    )
 
 
 def test_lines_come_back_as_they_went_in(tmp_path: Path) -> None:
