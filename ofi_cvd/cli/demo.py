@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ofi_cvd.common.terminal import out
+from ofi_cvd.cli import options
+from ofi_cvd.common.terminal import err, out
 from ofi_cvd.errors import InputError
 
 
@@ -24,6 +26,7 @@ def demo(
     captures: Annotated[
         Path, typer.Option("--captures", metavar="DIR", help="captures of the real exchange; left out if absent")
     ] = Path("../shared/data"),
+    as_json: options.Json = False,
 ) -> None:
     """Show the whole flow on this machine: simulate, build, check, record through a kill; no network.
 
@@ -34,4 +37,8 @@ def demo(
             raise InputError(f"{name}: expected a number above 0, {most} at most, found {value:g}")
     from ofi_cvd.demo.run import Plan, run  # noqa: PLC0415  # keeps `ofi --help` quick
 
-    run(Plan(folder, hours=hours, seconds=seconds, seed=seed, captures=captures), out)
+    facts = run(
+        Plan(folder, hours=hours, seconds=seconds, seed=seed, captures=captures), console=err if as_json else out
+    )
+    if as_json:
+        out.print_json(json.dumps(facts))

@@ -51,8 +51,11 @@ class Plan:
     captures: Path
 
 
-def run(plan: Plan, console: Console) -> None:
-    """Play the acts.
+Facts = dict[str, object]
+
+
+def run(plan: Plan, console: Console) -> Facts:
+    """Play the acts; return what they found: `folder`, `simulated`, `live`, `captured` (None if left out), `seconds`.
 
     Raises:
         InputError: the folder is not the demo's.
@@ -60,18 +63,21 @@ def run(plan: Plan, console: Console) -> None:
     """
     began = time.monotonic()
     root = fresh_folder(plan.folder)
-    simulated = _simulated(plan, root, console)
-    _live(plan, root, console)
+    simulated, facts = _simulated(plan, root, console)
+    live, captured = _live(plan, root, console), None
     captures = sorted(path for name in _CAPTURED for path in (plan.captures / "raw").glob(f"{name.lower()}_*.gz"))
     if captures:
-        _captured(captures, root, console)
+        captured = _captured(captures, root, console)
     else:
         _say(console, f"\n3. Left out: no captures of the real exchange in {plan.captures}")
     _farewell(simulated, root, console)
-    _say(console, f"\nDone in {time.monotonic() - began:.0f} s.")
+    took_s = time.monotonic() - began
+    _say(console, f"\nDone in {took_s:.0f} s.")
+    told: Facts = {"folder": str(root), "simulated": facts, "live": live, "captured": captured}
+    return told | {"seconds": round(took_s, 1)}
 
 
-def _simulated(plan: Plan, root: Path, console: Console) -> Act:
+def _simulated(plan: Plan, root: Path, console: Console) -> tuple[Act, Facts]:
     act = Act.below(root, "simulated")
     symbols = act.settings.symbols
     _title(console, f"1. A simulated market: {plan.hours:g} h of {len(symbols)} symbols, built and checked")
@@ -87,10 +93,14 @@ def _simulated(plan: Plan, root: Path, console: Console) -> Act:
     write_documents(report, act.settings.artifacts_dir)
     page = write_page(report, act.settings.artifacts_dir)
     _say(console, f"quality {verdict(report)}\nreport  {page}")
-    return act
+    return act, _places(act) | {"frames": frames, "bytes": made.bytes, "quality": verdict(report), "report": str(page)}
 
 
-def _live(plan: Plan, root: Path, console: Console) -> None:
+def _places(act: Act) -> Facts:
+    return {"spool_dir": str(act.settings.spool_dir), "data_dir": str(act.settings.data_dir)}
+
+
+def _live(plan: Plan, root: Path, console: Console) -> Facts:
     act = Act.below(root, "live")
     act.folder.mkdir(parents=True)
     _title(console, f"2. Recording live for {plan.seconds:g} s, with a kill -9 in the middle")
@@ -116,6 +126,9 @@ def _live(plan: Plan, root: Path, console: Console) -> None:
             f"expected every trade id once, found {facts.missing} missing and {facts.duplicates} stored twice: "
             f"see {log_path(act)}"
         )
+    ids = {symbol: {"ids": after.ids, "by_rest": after.fetched} for symbol, after in facts.after.items()}
+    losses = {"missing": facts.missing, "duplicates": facts.duplicates, "book_gaps_s": list(gaps)}
+    return _places(act) | {"symbols": ids} | losses
 
 
 def _show_proof(facts: LiveFacts, console: Console) -> None:
@@ -130,7 +143,7 @@ def _show_proof(facts: LiveFacts, console: Console) -> None:
     console.print(listing)
 
 
-def _captured(captures: list[Path], root: Path, console: Console) -> None:
+def _captured(captures: list[Path], root: Path, console: Console) -> Facts:
     act = Act.below(root, "capture", symbols=_CAPTURED, trade_stream="trade", book_streams=("bookTicker",))
     _title(console, "3. The real exchange: eight minutes of BTCUSDT and ETHUSDT across midnight")
     report = import_hftbacktest(captures, act.settings.spool_dir)
@@ -143,6 +156,7 @@ def _captured(captures: list[Path], root: Path, console: Console) -> None:
     window = traded_window(act.settings)
     show_tables(act.settings, window, console, scenarios=False)
     _say(console, flow_explains(act.settings, window))
+    return _places(act) | {"lines": report.lines, "imported": report.added.total()}
 
 
 def _farewell(act: Act, root: Path, console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Complet
     """A demo of a minute and a half, in a folder whose settings file and environment ask for something else."""
     folder = tmp_path_factory.mktemp("demo")
     (folder / "ofi.toml").write_text('SYMBOLS = ["DOGEUSDT"]\nTRADE_STREAM = "trade"\n', "utf-8")
-    arguments = ["--dir", "out", "--hours", "0.025", "--seconds", "5", "--captures", "none"]
+    arguments = ["--dir", "out", "--hours", "0.025", "--seconds", "5", "--captures", "none", "--json"]
     done = subprocess.run(
         [sys.executable, "-m", "ofi_cvd", "demo", *arguments],
         cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT), "BOOK_STREAMS": "bookTicker", "PYTHONIOENCODING": "ascii"},
@@ -28,7 +29,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Complet
 
 def test_it_ends_well_and_says_what_matters(played: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     done, _ = played
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
     for words in (
         "killed the recorder (exit -9)" if sys.platform != "win32" else "killed the recorder",
         "trade ids missing: 0, stored twice: 0",
@@ -36,8 +37,19 @@ def test_it_ends_well_and_says_what_matters(played: tuple[subprocess.CompletedPr
         "Trades by scenario",
         "Where to go from here",
     ):
-        assert words in done.stdout
-    assert max(map(len, done.stdout.partition("Where to go")[0].splitlines())) <= 160
+        assert words in done.stderr
+    assert max(map(len, done.stderr.partition("Where to go")[0].splitlines())) <= 160
+
+
+def test_json_is_all_of_the_output_and_says_what_was_found(
+    played: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    done, folder = played
+    facts = json.loads(done.stdout)
+    assert (facts["live"]["missing"], facts["live"]["duplicates"], facts["captured"]) == (0, 0, None)
+    assert all(one["ids"] > 0 for one in facts["live"]["symbols"].values())
+    assert facts["simulated"]["frames"] > 1000
+    assert (folder.parent / facts["simulated"]["report"]).is_file()
 
 
 def test_everything_is_below_its_folder(played: tuple[subprocess.CompletedProcess[str], Path]) -> None:
