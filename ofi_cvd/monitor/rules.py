@@ -74,7 +74,7 @@ RULES: Final = (
     Rule(
         "OfiTradeGapUnrepaired", "trade_gaps_total", 0, select="unrepaired", grew_s=HOUR_S,
         summary="Trades are missing that could not be fetched again",
-        action="See the ledger's `unrepairable` records; `ofi collect` and `ofi harvest` try again at their next start.",
+        action="See the ledger's `unrepairable` records; a start within 48 hours, the venue's horizon, asks once more.",
     ),
     Rule(
         "OfiTradeIdsOpen", "trade_ids_open", 0, for_s=600,

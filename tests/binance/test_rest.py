@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 import httpx
 import pytest
 
@@ -158,3 +161,35 @@ async def test_a_redirect_is_not_followed() -> None:
         with pytest.raises(RestRefusedError, match="302"):
             await rest.agg_trades("BTCUSDT", 1)
     assert len(venue.asked) == 1
+
+
+async def test_an_answer_that_drips_is_given_up_as_a_whole() -> None:
+    """Each byte comes well within the time-out of a phase; only the bound on the whole request ends it."""
+    open_links = asyncio.TaskGroup()
+    accepted: list[asyncio.Task[None]] = []
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.005)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.append(open_links.create_task(drip(reader, writer)))
+
+    async with asyncio.timeout(20.0), open_links, await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+        endpoint = resolve(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "usdm")
+        venue = Venue()
+        async with RestClient(
+            endpoint, "usdm", timeout_s=30.0, total_s=0.05, sleep=venue.sleep, rand=lambda: 1.0
+        ) as client:
+            with pytest.raises(RestUnavailableError, match="no whole answer within"):
+                await client.agg_trades("BTCUSDT", 1)
+    assert len(accepted) == len(venue.slept) + 1
+    assert venue.slept, "it was tried again before it was given up, and every connection was closed"

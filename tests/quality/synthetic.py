@@ -12,7 +12,7 @@ import polars as pl
 
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.publish.parts import folder_of, part_name
-from ofi_cvd.schemas import KINDS, TABLES, Kind
+from ofi_cvd.schemas import KINDS, SPEC_VERSION, TABLES, Kind
 from ofi_cvd.spool.layout import ledger_path
 
 START_MS = 1_760_572_800_000  # 2025-10-16T00:00:00Z
@@ -159,7 +159,7 @@ def write(data: Path, kind: Kind, symbol: str, frame: pl.DataFrame, slice_secs: 
         folder = folder_of(data, symbol, kind, start)
         folder.mkdir(parents=True, exist_ok=True)
         metadata = {
-            "spec_version": "1", "package_version": "0.1.0", "params_fingerprint": "f" * 64, "market": "usdm",
+            "spec_version": SPEC_VERSION, "package_version": "0.1.0", "params_fingerprint": "f" * 64, "market": "usdm",
             "slice_secs": str(slice_secs),
         }  # fmt: skip
         rows.write_parquet(folder / part_name(start), compression="snappy", metadata=metadata)
