@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ofi_cvd import __version__
-from ofi_cvd.cli import door
+from ofi_cvd.cli import runner
 from ofi_cvd.common.terminal import out
 
 COMMAND_MODULES = (
@@ -35,7 +35,7 @@ COMMAND_MODULES = (
 app = typer.Typer(
     name="ofi",
     no_args_is_help=True,
-    cls=door.CommandGroup,
+    cls=runner.CommandGroup,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Record, build, check and explore labelled order-flow datasets.",
@@ -66,4 +66,4 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without our letters shows a question mark, not a fault
-    sys.exit(door.run(app))
+    sys.exit(runner.run(app))

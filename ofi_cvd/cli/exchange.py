@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ofi_cvd.exchange.routes import Venue
     from ofi_cvd.exchange.server import Exchange
     from ofi_cvd.exchange.source import Source
-    from ofi_cvd.exchange.terms import Terms
+    from ofi_cvd.exchange.venue_limits import Terms
 
 _BLOCK_MS = 500  # short blocks: the worker thread holds the interpreter while it renders one
 
@@ -63,7 +63,7 @@ def exchange(
 
     from ofi_cvd.errors import InputError  # noqa: PLC0415
     from ofi_cvd.exchange.faults import parse_fault  # noqa: PLC0415
-    from ofi_cvd.exchange.foreground import serve  # noqa: PLC0415
+    from ofi_cvd.exchange.process_main import serve  # noqa: PLC0415
     from ofi_cvd.exchange.server import Exchange  # noqa: PLC0415
 
     if sum((simulate, replay is not None, flood is not None)) > 1:
@@ -100,7 +100,7 @@ def _terms(venue: Venue, *, life: float | None, ping_every: float | None, pong_w
     from dataclasses import replace  # noqa: PLC0415
 
     from ofi_cvd.errors import InputError  # noqa: PLC0415
-    from ofi_cvd.exchange.terms import terms_of  # noqa: PLC0415
+    from ofi_cvd.exchange.venue_limits import terms_of  # noqa: PLC0415
 
     for name, value in (("--life", life), ("--ping-every", ping_every), ("--pong-within", pong_within)):
         if value is not None and not 0 < value < float("inf"):

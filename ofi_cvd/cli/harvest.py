@@ -60,8 +60,8 @@ def harvest(
         err.print(
             f"ofi: warning: METRICS_ADDR {host} can be reached from other machines; metrics have no access control"
         )
-    from ofi_cvd.harvest.ending import show_summary  # noqa: PLC0415  # keeps `ofi --help` quick
-    from ofi_cvd.harvest.foreground import run_harvest  # noqa: PLC0415  # keeps `ofi --help` quick
+    from ofi_cvd.harvest.command import run_harvest  # noqa: PLC0415  # keeps `ofi --help` quick
+    from ofi_cvd.harvest.summary_view import show_summary  # noqa: PLC0415  # keeps `ofi --help` quick
 
     try:
         outcome = run_harvest(settings, new=new)

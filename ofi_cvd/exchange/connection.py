@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, exchange: SocketHost[Connection]) -> None:
         self.exchange = exchange
-        self.session = Session(Door("private", combined=False, streams=()), exchange.terms.venue)
+        self.session = Session(Door("private", combined=False, streams=()), exchange.venue_limits.venue)
         self.is_websocket = False
         self.is_stalled = False
         self.throttle: int | None = None
@@ -54,7 +54,9 @@ class Connection(asyncio.Protocol):
         self._http = ServerProtocol(max_size=MAX_INCOMING)
         self._transport: asyncio.Transport
         self._address = ""
-        self._keepalive = KeepAlive(exchange.terms.ping_every_s, exchange.terms.pong_within_s, float("inf"))
+        self._keepalive = KeepAlive(
+            exchange.venue_limits.ping_every_s, exchange.venue_limits.pong_within_s, float("inf")
+        )
         self._outbox: deque[bytes] = deque()
         self._fragments = bytearray()
         self._outbox_bytes = 0

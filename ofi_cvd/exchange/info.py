@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from ofi_cvd.exchange.terms import Terms
+from ofi_cvd.exchange.venue_limits import Terms
 from ofi_cvd.simulator.instruments import instrument_for
 
 Json: TypeAlias = dict[str, object]

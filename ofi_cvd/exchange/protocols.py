@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from websockets.http11 import Request
 
 from ofi_cvd.exchange.hub import Hub, Listener
-from ofi_cvd.exchange.terms import Terms
+from ofi_cvd.exchange.venue_limits import Terms
 
 SocketT_contra = TypeVar("SocketT_contra", contravariant=True)
 

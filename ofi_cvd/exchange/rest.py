@@ -18,7 +18,7 @@ from ofi_cvd.exchange.hub import Hub
 from ofi_cvd.exchange.info import exchange_info
 from ofi_cvd.exchange.limits import WeightLimiter
 from ofi_cvd.exchange.reply import Reply
-from ofi_cvd.exchange.terms import Terms
+from ofi_cvd.exchange.venue_limits import Terms
 
 _USDM_DEPTH = {5: 2, 10: 2, 20: 2, 50: 2, 100: 5, 500: 10, 1000: 20}
 _BAD_PARAMETER, _BAD_SYMBOL, _MISSING, _BAD_INTERVAL = -1130, -1121, -1102, -1127

@@ -14,6 +14,7 @@ from typing import Self
 from websockets.http11 import Request
 
 from ofi_cvd.exchange.connection import Connection, facts_of
+from ofi_cvd.exchange.fault_injector import Strikes, faulty_reply
 from ofi_cvd.exchange.faults import Fault, FaultPlan, make_fault
 from ofi_cvd.exchange.framefaults import FrameFaults
 from ofi_cvd.exchange.history import History
@@ -21,8 +22,7 @@ from ofi_cvd.exchange.hub import Block, Hub
 from ofi_cvd.exchange.reply import Reply
 from ofi_cvd.exchange.rest import Rest
 from ofi_cvd.exchange.source import Source
-from ofi_cvd.exchange.strikes import Strikes, faulty_reply
-from ofi_cvd.exchange.terms import Terms, terms_of
+from ofi_cvd.exchange.venue_limits import Terms, terms_of
 
 _TICK_S = 0.05
 

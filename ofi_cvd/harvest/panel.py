@@ -11,7 +11,7 @@ from ofi_cvd.collect.panel import span
 from ofi_cvd.collect.stats import StreamStats
 from ofi_cvd.common.terminal import table
 from ofi_cvd.common.times import utc
-from ofi_cvd.harvest.watch import Watch
+from ofi_cvd.harvest.run_state import Watch
 
 
 def panel(watch: Watch, recent: Iterable[str], now_ms: int) -> Group:

@@ -18,12 +18,12 @@ from typing import Any, Final
 from ofi_cvd.common.files import exclusive
 from ofi_cvd.common.times import HOUR_MS, iso_time
 from ofi_cvd.errors import PublishError, RunError, UsageError
-from ofi_cvd.harvest import entry
+from ofi_cvd.harvest import process_main
 from ofi_cvd.harvest import run as runs
-from ofi_cvd.harvest.logbook import Logbook
 from ofi_cvd.harvest.messages import FINISH, STOP, Built, Counted, Dataset, Judged, Line, Task
+from ofi_cvd.harvest.run_log import Logbook
+from ofi_cvd.harvest.run_state import Watch
 from ofi_cvd.harvest.supervise import Child
-from ofi_cvd.harvest.watch import Watch
 from ofi_cvd.settings import Settings
 
 TICK_S: Final = 0.5
@@ -62,11 +62,13 @@ class Harvest:
         self._settings, self._run, self._watch, self._book, self._draw = settings, run, watch, book, draw
         left_hours = max(0.0, run.end_ms / 1000 - time.time()) / 3600 + SPARE_HOURS
         recording = settings.model_copy(update={"run_hours": left_hours})
-        self._recorder = Child("recorder", entry.recorder, lambda: (recording,), patience_s=RECORDER_PATIENCE_S)
-        self._builder = Child("builder", entry.builder, lambda: (settings, self._run), patience_s=BUILDER_PATIENCE_S)
+        self._recorder = Child("recorder", process_main.recorder, lambda: (recording,), patience_s=RECORDER_PATIENCE_S)
+        self._builder = Child(
+            "builder", process_main.builder, lambda: (settings, self._run), patience_s=BUILDER_PATIENCE_S
+        )
         self._task: Task | None = None
         self._reporter = Child(
-            "reporter", entry.reporter, lambda: (settings, self._run, self._task), patience_s=REPORT_PATIENCE_S
+            "reporter", process_main.reporter, lambda: (settings, self._run, self._task), patience_s=REPORT_PATIENCE_S
         )
         self._kept: list[Child] = []
         self._tended_s = self._report_at_s = 0.0

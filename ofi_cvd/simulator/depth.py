@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ofi_cvd.simulator.blocks import Book, Ints
-    from ofi_cvd.simulator.field import Field
+    from ofi_cvd.simulator.depth_model import Field
     from ofi_cvd.simulator.instruments import Instrument
 
 FULL_DEPTH: Final = 1200

@@ -17,7 +17,7 @@ from ofi_cvd.errors import InputError
 from ofi_cvd.simulator.arrivals import Excitement, arrivals_per_step, large_shares
 from ofi_cvd.simulator.blocks import Block
 from ofi_cvd.simulator.depth import FullBook
-from ofi_cvd.simulator.field import Field
+from ofi_cvd.simulator.depth_model import Field
 from ofi_cvd.simulator.instruments import STEP_MS, STEPS_PER_SECOND, instrument_for
 from ofi_cvd.simulator.price import News, PricePath
 from ofi_cvd.simulator.regimes import Weather
@@ -26,7 +26,7 @@ from ofi_cvd.simulator.tape import Tape
 
 if TYPE_CHECKING:
     from ofi_cvd.simulator.blocks import Book, Floats
-    from ofi_cvd.simulator.field import Side
+    from ofi_cvd.simulator.depth_model import Side
 
 _LEAN_DECAY = 0.5 ** (STEP_MS / 3_000)  # takers lean to a side with a half-life of 3 s
 _IMPACT_LOTS = 5.0  # median trades that move the price by one unit of pressure: the mean is far above the median

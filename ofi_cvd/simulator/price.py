@@ -11,7 +11,7 @@ from ofi_cvd.simulator.blocks import Book, Flags, Floats, Ints, Touch
 from ofi_cvd.simulator.instruments import STEP_MS, STEPS_PER_SECOND
 
 if TYPE_CHECKING:
-    from ofi_cvd.simulator.field import Field
+    from ofi_cvd.simulator.depth_model import Field
     from ofi_cvd.simulator.instruments import Instrument
     from ofi_cvd.simulator.shocks import Burst
 

@@ -10,7 +10,7 @@ from websockets.frames import Frame, Opcode
 from websockets.server import ServerProtocol
 
 from ofi_cvd.exchange.server import Exchange
-from ofi_cvd.exchange.terms import terms_of
+from ofi_cvd.exchange.venue_limits import terms_of
 from tests.collect.rig import assert_whole, events, market, recording, settings
 
 

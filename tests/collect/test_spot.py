@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ofi_cvd.exchange.server import Exchange
-from ofi_cvd.exchange.terms import terms_of
+from ofi_cvd.exchange.venue_limits import terms_of
 from tests.collect.rig import assert_whole, events, market, recording, repaired_ids, rows, settings
 
 

@@ -12,7 +12,7 @@ import pytest
 from ofi_cvd.exchange.book import snapshot
 from ofi_cvd.exchange.server import Exchange
 from ofi_cvd.exchange.source import MarketSource
-from ofi_cvd.exchange.terms import terms_of
+from ofi_cvd.exchange.venue_limits import terms_of
 from ofi_cvd.simulator import Market
 
 ccxt_pro = pytest.importorskip("ccxt.pro", reason="the foreign client is an optional test dependency")

@@ -13,7 +13,7 @@ from ofi_cvd.exchange.framefaults import FrameFaults
 from ofi_cvd.exchange.history import TradeHistory
 from ofi_cvd.exchange.hub import Hub
 from ofi_cvd.exchange.rest import Reply, Rest
-from ofi_cvd.exchange.terms import terms_of
+from ofi_cvd.exchange.venue_limits import terms_of
 from tests.exchange.stub import StubMarket
 
 START = 1_760_000_000_000

@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ofi_cvd.exchange.server import Exchange
-from ofi_cvd.exchange.terms import terms_of
+from ofi_cvd.exchange.venue_limits import terms_of
 from tests.exchange.stub import stub_source
 
 

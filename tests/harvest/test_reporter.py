@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from ofi_cvd.cli import app
 from ofi_cvd.common.times import HOUR_MS
-from ofi_cvd.harvest.ending import show_summary
 from ofi_cvd.harvest.messages import Judged, Message, Task
 from ofi_cvd.harvest.reporter import coverage_before, report
 from ofi_cvd.harvest.run import Run
+from ofi_cvd.harvest.summary_view import show_summary
 from ofi_cvd.publish.parts import current_parts
 from ofi_cvd.publish.run import build
 from ofi_cvd.quality.report import schema

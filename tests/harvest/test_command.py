@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ofi_cvd.errors import UsageError
-from ofi_cvd.harvest.foreground import check_folders, run_harvest
+from ofi_cvd.harvest.command import check_folders, run_harvest
 from tests.datasets import settings_for
 
 FOLDERS = ("spool_dir", "data_dir", "state_dir", "artifacts_dir")

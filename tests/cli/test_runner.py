@@ -149,7 +149,7 @@ def test_metrics_for_others_are_warned_of(ofi: Any, monkeypatch: pytest.MonkeyPa
         passed = True
 
     Outcome.summary = summary  # type: ignore[attr-defined]
-    monkeypatch.setattr("ofi_cvd.harvest.foreground.run_harvest", lambda *_, **__: Outcome)
+    monkeypatch.setattr("ofi_cvd.harvest.command.run_harvest", lambda *_, **__: Outcome)
     _, _, err = ofi("harvest", "--json", "--set", "METRICS_ADDR=0.0.0.0:9108")
     assert "METRICS_ADDR 0.0.0.0 can be reached" in err.replace("\n", " ")
     _, _, err = ofi("harvest", "--json")

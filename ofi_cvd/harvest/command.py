@@ -19,10 +19,10 @@ from ofi_cvd.common.signals import stop_signals
 from ofi_cvd.common.terminal import err
 from ofi_cvd.errors import OfiCvdError, UsageError
 from ofi_cvd.harvest import run as runs
-from ofi_cvd.harvest.logbook import Logbook, stderr_unless
 from ofi_cvd.harvest.panel import panel
 from ofi_cvd.harvest.parent import Harvest, facts_of, harvest_lock
-from ofi_cvd.harvest.watch import Watch
+from ofi_cvd.harvest.run_log import Logbook, stderr_unless
+from ofi_cvd.harvest.run_state import Watch
 from ofi_cvd.monitor.server import MetricsServer
 from ofi_cvd.quality.files import log_path
 from ofi_cvd.settings import Settings

@@ -11,11 +11,11 @@ import pytest
 from rich.console import Console
 
 from ofi_cvd.collect.stats import RecorderStats
-from ofi_cvd.harvest.logbook import Logbook
 from ofi_cvd.harvest.messages import Built, Counted, Dataset, Judged
 from ofi_cvd.harvest.panel import panel
 from ofi_cvd.harvest.run import Run
-from ofi_cvd.harvest.watch import Watch
+from ofi_cvd.harvest.run_log import Logbook
+from ofi_cvd.harvest.run_state import Watch
 from ofi_cvd.quality.files import log_path
 from ofi_cvd.settings import Settings
 
