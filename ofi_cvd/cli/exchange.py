@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ofi_cvd.exchange.routes import Venue
     from ofi_cvd.exchange.server import Exchange
     from ofi_cvd.exchange.source import Source
-    from ofi_cvd.exchange.venue_limits import Terms
+    from ofi_cvd.exchange.venue_limits import VenueLimits
 
 _BLOCK_MS = 500  # short blocks: the worker thread holds the interpreter while it renders one
 
@@ -74,7 +74,7 @@ def exchange(
         raise InputError("--flood: expected faults of connections or REST, found one that changes frames")
     if flood is not None and settings.market == "spot":
         raise InputError("--flood: expected --market usdm, found spot")
-    terms = _terms(settings.market, life=life, ping_every=ping_every, pong_within=pong_within)
+    limits = _limits(settings.market, life=life, ping_every=ping_every, pong_within=pong_within)
     if replay is not None:
         source = _replayed(Path(replay), speed, shift_to_now=shift_to_now)
     elif flood is not None:
@@ -84,28 +84,33 @@ def exchange(
     if not is_loopback(host):
         err.print(f"ofi: warning: {host} can be reached from other machines; the exchange has no access control")
     folder = Path(archive) if archive else None
-    server = Exchange(source, faults=faults, seed=seed, terms=terms, host=host, port=port, archive=folder)
+    server = Exchange(source, faults=faults, seed=seed, limits=limits, host=host, port=port, archive=folder)
     asyncio.run(serve(server, say=lambda event, line: _say(server, event, line, as_json=as_json)))
 
 
 def _say(server: Exchange, event: str, line: str, *, as_json: bool) -> None:
     if as_json:
-        facts = {"event": event, "url": server.url, "venue": server.terms.venue, "symbols": list(server.source.symbols)}
+        facts = {
+            "event": event,
+            "url": server.url,
+            "venue": server.limits.venue,
+            "symbols": list(server.source.symbols),
+        }
         out.print(json.dumps(facts), soft_wrap=True, markup=False)
     else:
         out.print(line, soft_wrap=True, markup=False)
 
 
-def _terms(venue: Venue, *, life: float | None, ping_every: float | None, pong_within: float | None) -> Terms:
+def _limits(venue: Venue, *, life: float | None, ping_every: float | None, pong_within: float | None) -> VenueLimits:
     from dataclasses import replace  # noqa: PLC0415
 
     from ofi_cvd.errors import InputError  # noqa: PLC0415
-    from ofi_cvd.exchange.venue_limits import terms_of  # noqa: PLC0415
+    from ofi_cvd.exchange.venue_limits import limits_of  # noqa: PLC0415
 
     for name, value in (("--life", life), ("--ping-every", ping_every), ("--pong-within", pong_within)):
         if value is not None and not 0 < value < float("inf"):
             raise InputError(f"{name}: expected a number of seconds above 0, found {value}")
-    real = terms_of(venue)
+    real = limits_of(venue)
     return replace(
         real,
         life_s=life or real.life_s,

@@ -1,4 +1,4 @@
-"""What every command shares at the door: a listing without cut sentences, and errors as one sentence with a status."""
+"""What every command shares: a listing without cut sentences, and errors as one sentence with a status."""
 
 from __future__ import annotations
 

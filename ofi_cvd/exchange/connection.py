@@ -22,7 +22,7 @@ from websockets.server import ServerProtocol
 from ofi_cvd.exchange.frames import ping_frame, text_frame, wrap
 from ofi_cvd.exchange.limits import KeepAlive
 from ofi_cvd.exchange.reply import Reply
-from ofi_cvd.exchange.routes import Door, door_for
+from ofi_cvd.exchange.routes import Route, route_for
 from ofi_cvd.exchange.session import Answer, Session
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, exchange: SocketHost[Connection]) -> None:
         self.exchange = exchange
-        self.session = Session(Door("private", combined=False, streams=()), exchange.venue_limits.venue)
+        self.session = Session(Route("private", combined=False, streams=()), exchange.limits.venue)
         self.is_websocket = False
         self.is_stalled = False
         self.throttle: int | None = None
@@ -54,9 +54,7 @@ class Connection(asyncio.Protocol):
         self._http = ServerProtocol(max_size=MAX_INCOMING)
         self._transport: asyncio.Transport
         self._address = ""
-        self._keepalive = KeepAlive(
-            exchange.venue_limits.ping_every_s, exchange.venue_limits.pong_within_s, float("inf")
-        )
+        self._keepalive = KeepAlive(exchange.limits.ping_every_s, exchange.limits.pong_within_s, float("inf"))
         self._outbox: deque[bytes] = deque()
         self._fragments = bytearray()
         self._outbox_bytes = 0
@@ -111,7 +109,7 @@ class Connection(asyncio.Protocol):
             self._outbox.clear()
             self._outbox_bytes = 0
             return
-        if self.backlog > self.exchange.terms.queue_bytes:
+        if self.backlog > self.exchange.limits.queue_bytes:
             self.exchange.counters["slow_consumers"] += 1
             self.abort()
             return
@@ -137,7 +135,7 @@ class Connection(asyncio.Protocol):
         """Do what time demands: pings, the end of unanswered pings, the end of life."""
         if not self.is_websocket or self.is_stalled or self._is_ending:
             return
-        if now_s - self.born_s > self.exchange.terms.life_s:
+        if now_s - self.born_s > self.exchange.limits.life_s:
             self.exchange.counters["lives_ended"] += 1
             self.close(1001, "connection life ended")
         elif self._keepalive.is_dead(now_s):
@@ -205,8 +203,8 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _upgrade(self, request: Request) -> None:
-        door = door_for(request.path, self.exchange.terms.venue)
-        if door is None:
+        route = route_for(request.path, self.exchange.limits.venue)
+        if route is None:
             self.reply(Reply(404, json.dumps({"code": -5000, "msg": "no such stream path"}).encode()))
             return
         response = self._http.accept(request)
@@ -214,10 +212,10 @@ class Connection(asyncio.Protocol):
         self._send_protocol_bytes()
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
             return
-        self.session = Session(door, self.exchange.terms.venue)
+        self.session = Session(route, self.exchange.limits.venue)
         self.is_websocket = True
         self.born_s = self.exchange.now_s()
-        self._keepalive.next_s = self.born_s + self.exchange.terms.ping_every_s
+        self._keepalive.next_s = self.born_s + self.exchange.limits.ping_every_s
         if self.session.has_too_many_streams:
             self.close(1008, "too many streams")
             return
@@ -286,7 +284,7 @@ def _phrase(status: int) -> str:
 def facts_of(connection: Connection, now_s: float) -> dict[str, object]:
     """Return what `/status` says of a WebSocket."""
     return {
-        "category": connection.session.door.category,
+        "category": connection.session.route.category,
         "streams": len(connection.session.streams),
         "age_s": round(now_s - connection.born_s, 3),
         "backlog_bytes": connection.backlog,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ofi_cvd.exchange.protocols import FaultTarget
 
 
-class Strikes:
+class FaultInjector:
     """Applies the faults of a plan, and those that a test injects, to a running exchange.
 
     Attributes:
@@ -28,9 +28,9 @@ class Strikes:
     def __init__(self, plan: FaultPlan, frames: FrameFaults) -> None:
         self.plan, self.frames = plan, frames
         self.fired: Counter[str] = frames.fired
-        self._pending: list[Fault] = []  # doors and requests still to be struck, one entry each
+        self._pending: list[Fault] = []  # new connections and requests still to be hit, one entry each
 
-    def strike(self, fault: Fault, sockets: Iterable[FaultTarget], hub: Hub, now_ms: int) -> int:
+    def inject(self, fault: Fault, sockets: Iterable[FaultTarget], hub: Hub, now_ms: int) -> int:
         """Let `fault` happen now; return how many sockets it hit (0 for the other families)."""
         family = fault.kind.family
         if family == "clock":
@@ -38,13 +38,13 @@ class Strikes:
             hub.clock_ms = int(fault.number)
         elif family == "frame":
             self.frames.arm(fault)
-        elif family in {"door", "rest"}:
+        elif family in {"route", "rest"}:
             self._pending += [fault] * (fault.count or 1)
         else:
             hit = [s for s in sockets if not s.is_stalled and s.session.concerns(fault.pattern)][: fault.count]
             self.fired[fault.name] += len(hit)
             for socket in hit:
-                _strike_socket(fault, socket, hub, now_ms)
+                _inject_into_socket(fault, socket, hub, now_ms)
             return len(hit)
         return 0
 
@@ -52,7 +52,7 @@ class Strikes:
         """Apply to a new WebSocket what holds for every one, or for this one by chance."""
         for fault in self.plan.standing("slow") + self.plan.standing("silent"):
             self.fired[fault.name] += 1
-            _strike_socket(fault, socket, hub, 0)
+            _inject_into_socket(fault, socket, hub, 0)
         standing = self.plan.standing("wrong-route")
         if standing or self._take("wrong-route") or self.plan.by_chance("wrong-route"):
             self.fired["wrong-route"] += 1
@@ -72,7 +72,7 @@ class Strikes:
         return None
 
     def clear(self, name: str) -> None:
-        """Forget strikes of `name` that are still to come; what has happened stays."""
+        """Forget injections of `name` that are still to come; what has happened stays."""
         self._pending = [fault for fault in self._pending if fault.name != name]
 
     def _take(self, name: str) -> Fault | None:
@@ -90,7 +90,7 @@ def faulty_reply(fault: Fault) -> Reply | None:
     return failure(int(fault.number)) if fault.name in {"rest-500", "depth-500"} else None
 
 
-def _strike_socket(fault: Fault, socket: FaultTarget, hub: Hub, now_ms: int) -> None:
+def _inject_into_socket(fault: Fault, socket: FaultTarget, hub: Hub, now_ms: int) -> None:
     if fault.name == "reset":
         socket.reset()
     elif fault.name == "close":

@@ -13,7 +13,7 @@ from typing import Literal
 
 from ofi_cvd.errors import InputError
 
-Family = Literal["socket", "door", "frame", "rest", "clock"]
+Family = Literal["socket", "route", "frame", "rest", "clock"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ KINDS = {
     "shutdown": Kind("socket", "5", is_number=True, every_s=30),
     "silent": Kind("socket", default=None),
     "slow": Kind("socket", "20000", is_number=True),
-    "wrong-route": Kind("door"),
+    "wrong-route": Kind("route"),
     "dup": Kind("frame", chance=0.01),
     "reorder": Kind("frame", chance=0.01),
     "gap": Kind("frame", "*@aggTrade", chance=0.01),
@@ -167,7 +167,7 @@ class FaultPlan:
     def __init__(self, faults: Iterable[Fault], seed: int = 0) -> None:
         self.faults = tuple(faults)
         self.random = random.Random(seed)  # noqa: S311  # chances of a test bench
-        self._next_s = [_first_strike(fault) for fault in self.faults]
+        self._next_s = [_first_due_s(fault) for fault in self.faults]
 
     def due(self, now_s: float) -> list[Fault]:
         """Return the faults that strike now, given seconds since the start; each at most once a call."""
@@ -199,7 +199,7 @@ class FaultPlan:
         return None
 
 
-def _first_strike(fault: Fault) -> float | None:
+def _first_due_s(fault: Fault) -> float | None:
     if fault.every_s is not None:
         return fault.every_s
     if fault.at_s is not None:

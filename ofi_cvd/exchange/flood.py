@@ -150,14 +150,14 @@ class FloodSource:
         """Emit until cancelled."""
         trades = {symbol: _Stream(symbol, "aggTrade", _TRADE) for symbol in self.symbols}
         quotes = {symbol: _Stream(symbol, "bookTicker", _QUOTE) for symbol in self.symbols}
-        lanes: list[tuple[_Stream, float, FloodHistory | None]] = [
+        shares: list[tuple[_Stream, float, FloodHistory | None]] = [
             *((trades[symbol], TRADE_SHARE, self._histories[symbol]) for symbol in self.symbols),
             *((quotes[symbol], 1 - TRADE_SHARE, None) for symbol in self.symbols),
         ]
         loop = asyncio.get_running_loop()
         start_s = loop.time()
         while True:
-            for stream, share, history in lanes:
+            for stream, share, history in shares:
                 frames = self._due(stream, share, loop.time() - start_s)
                 if frames:
                     now_ms = sink.now_ms()

@@ -67,7 +67,7 @@ class FrameFaults:
         """Return what is sent on `stream` in place of `payload`."""
         before: list[Sent] = []
         copies, is_held = 1, False
-        for fault in self._strikes(stream):
+        for fault in self._due_faults(stream):
             self.fired[fault.name] += 1
             if fault.name == "gap":
                 length = fault.count or self._plan.random.randint(1, MAX_GAP)
@@ -91,7 +91,7 @@ class FrameFaults:
         held = [Sent(self._held.pop(stream))] if stream in self._held else []
         return before + [Sent(payload)] * copies + held
 
-    def _strikes(self, stream: str) -> list[Fault]:
+    def _due_faults(self, stream: str) -> list[Fault]:
         dice = self._plan.random
         struck = [
             fault

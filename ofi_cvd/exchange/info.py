@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from ofi_cvd.exchange.venue_limits import Terms
+from ofi_cvd.exchange.venue_limits import VenueLimits
 from ofi_cvd.simulator.instruments import instrument_for
 
 Json: TypeAlias = dict[str, object]
@@ -13,9 +13,9 @@ Json: TypeAlias = dict[str, object]
 _QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "BTC", "ETH")
 
 
-def exchange_info(symbols: Iterable[str], terms: Terms, now_ms: int) -> Json:
+def exchange_info(symbols: Iterable[str], limits: VenueLimits, now_ms: int) -> Json:
     """Return the document for `symbols` at exchange time `now_ms`."""
-    describe = _perpetual if terms.venue == "usdm" else _pair
+    describe = _perpetual if limits.venue == "usdm" else _pair
     return {
         "timezone": "UTC",
         "serverTime": now_ms,
@@ -24,7 +24,7 @@ def exchange_info(symbols: Iterable[str], terms: Terms, now_ms: int) -> Json:
                 "rateLimitType": "REQUEST_WEIGHT",
                 "interval": "MINUTE",
                 "intervalNum": 1,
-                "limit": terms.weight_per_minute,
+                "limit": limits.weight_per_minute,
             }
         ],
         "exchangeFilters": [],

@@ -1,4 +1,4 @@
-"""The exchange as a process in the foreground: one line when it is ready, a clean end on SIGINT and SIGTERM."""
+"""The main function of an exchange's process: one line when it is ready, a clean end on SIGINT and SIGTERM."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def serve(exchange: Exchange, *, say: Callable[[str, str], None]) -> None:
     try:
         say(
             "ready",
-            f"exchange ready at {exchange.url} ({exchange.terms.venue}, {len(exchange.source.symbols)} symbols)",
+            f"exchange ready at {exchange.url} ({exchange.limits.venue}, {len(exchange.source.symbols)} symbols)",
         )
         playing = asyncio.create_task(exchange.finished())
         stopping = asyncio.create_task(stop.wait())

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from websockets.http11 import Request
 
 from ofi_cvd.exchange.hub import Hub, Listener
-from ofi_cvd.exchange.venue_limits import Terms
+from ofi_cvd.exchange.venue_limits import VenueLimits
 
 SocketT_contra = TypeVar("SocketT_contra", contravariant=True)
 
@@ -17,7 +17,7 @@ class SocketHost(Protocol[SocketT_contra]):
     """The exchange, as one of its sockets sees it."""
 
     @property
-    def terms(self) -> Terms:
+    def limits(self) -> VenueLimits:
         """Keep-alive, life and limits."""
 
     @property

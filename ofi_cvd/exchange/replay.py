@@ -97,8 +97,8 @@ class ReplaySource:
     def _events(self) -> Iterator[Recorded]:
         for hour_ms, _ in list_hours(self._spool):
             files = list_files(self._spool, start_ms=hour_ms, end_ms=hour_ms + HOUR_MS)
-            lanes = [self._repaired(file) if file.repair else self._received(file) for file in files]
-            yield from heapq.merge(*lanes, key=lambda event: event.recv_ns)
+            streams = [self._repaired(file) if file.repair else self._received(file) for file in files]
+            yield from heapq.merge(*streams, key=lambda event: event.recv_ns)
 
     def _received(self, file: SpoolFile) -> Iterator[Recorded]:
         for raw in read_lines(file):

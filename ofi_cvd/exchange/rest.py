@@ -18,7 +18,7 @@ from ofi_cvd.exchange.hub import Hub
 from ofi_cvd.exchange.info import exchange_info
 from ofi_cvd.exchange.limits import WeightLimiter
 from ofi_cvd.exchange.reply import Reply
-from ofi_cvd.exchange.venue_limits import Terms
+from ofi_cvd.exchange.venue_limits import VenueLimits
 
 _USDM_DEPTH = {5: 2, 10: 2, 20: 2, 50: 2, 100: 5, 500: 10, 1000: 20}
 _BAD_PARAMETER, _BAD_SYMBOL, _MISSING, _BAD_INTERVAL = -1130, -1121, -1102, -1127
@@ -39,14 +39,14 @@ class Rest:
         limiter: request weight by address.
     """
 
-    def __init__(self, hub: Hub, terms: Terms, archive: Path | None = None) -> None:
-        self.hub, self.terms = hub, terms
-        self._archive = Archive(terms.venue, hub.histories, archive)
-        self.limiter = WeightLimiter(terms.weight_per_minute)
+    def __init__(self, hub: Hub, limits: VenueLimits, archive: Path | None = None) -> None:
+        self.hub, self.limits = hub, limits
+        self._archive = Archive(limits.venue, hub.histories, archive)
+        self.limiter = WeightLimiter(limits.weight_per_minute)
         self._endpoints: dict[str, Callable[[dict[str, str], int], object]] = {
             "ping": lambda _query, _now: {},
             "time": lambda _query, now: {"serverTime": now},
-            "exchangeInfo": lambda _query, now: exchange_info(hub.histories, terms, now),
+            "exchangeInfo": lambda _query, now: exchange_info(hub.histories, limits, now),
             "depth": self._depth,
             "aggTrades": self._agg_trades,
         }
@@ -58,7 +58,7 @@ class Rest:
         parts = urlsplit(target)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         root, _, name = parts.path.rpartition("/")
-        endpoint = self._endpoints.get(name) if root == self.terms.prefix else None
+        endpoint = self._endpoints.get(name) if root == self.limits.prefix else None
         if endpoint is None or method != "GET":
             return _json(404, {"code": -5000, "msg": f"Path {parts.path}, Method {method} is invalid"})
         verdict = self.limiter.charge(address, self.weight(name, query), now_ms)
@@ -72,7 +72,7 @@ class Rest:
 
     def weight(self, name: str, query: Mapping[str, str]) -> int:
         """Return the weight of a request for endpoint `name`."""
-        is_usdm = self.terms.venue == "usdm"
+        is_usdm = self.limits.venue == "usdm"
         if name == "aggTrades":
             return 20 if is_usdm else 4
         if name == "exchangeInfo":
@@ -86,7 +86,7 @@ class Rest:
 
     def _depth(self, query: dict[str, str], now_ms: int) -> object:
         symbol = self._symbol(query)
-        is_usdm = self.terms.venue == "usdm"
+        is_usdm = self.limits.venue == "usdm"
         limit = _integer(query, "limit", 500 if is_usdm else 100) or 0
         if limit < 1 or (is_usdm and limit not in _USDM_DEPTH):
             raise RequestError(_BAD_PARAMETER, "Data sent for parameter 'limit' is not valid.")

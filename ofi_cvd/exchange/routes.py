@@ -1,7 +1,7 @@
-"""Paths and stream names: which door serves what.
+"""Paths and stream names: which route serves which streams.
 
 USD-M streams are split over `/public` and `/market` since 2026; the unrouted
-doors behave as `/public`.  A stream behind the wrong door is acknowledged and
+roots behave as `/public`.  A stream behind the wrong route is acknowledged and
 silent, and so is a stream that does not exist (docs/protocol.md#routes, docs/protocol.md#framing).
 """
 
@@ -21,7 +21,7 @@ _PUBLIC_KINDS = ("bookTicker", "depth", "rpiDepth", "trade")
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Route:
     """Where a connection came in: what it may hear, how frames are wrapped, what the URL subscribed."""
 
     category: Category
@@ -29,7 +29,7 @@ class Door:
     streams: tuple[str, ...]
 
     def serves(self, stream: str) -> bool:
-        """Return whether data of `stream` flows through this door."""
+        """Return whether data of `stream` flows through this route."""
         return self.category in {"all", category_of(stream)}
 
 
@@ -44,8 +44,8 @@ def category_of(stream: str) -> Category:
     return "public" if is_public else "market"
 
 
-def door_for(target: str, venue: Venue) -> Door | None:
-    """Return the door of a request target such as `/market/stream?streams=a/b`; None where there is none.
+def route_for(target: str, venue: Venue) -> Route | None:
+    """Return the route of a request target such as `/market/stream?streams=a/b`; None where there is none.
 
     Raw paths take streams in the path and no query; combined paths take them in `streams=`.
     """
@@ -57,7 +57,7 @@ def door_for(target: str, venue: Venue) -> Door | None:
     if not names or names[0] not in {"ws", "stream"}:
         return None
     if names[0] == "ws":
-        return None if parts.query and venue == "usdm" else Door(category, combined=False, streams=tuple(names[1:]))
+        return None if parts.query and venue == "usdm" else Route(category, combined=False, streams=tuple(names[1:]))
     query = parse_qs(parts.query).get("streams", [""])[0]
     listed = [name for name in query.split("/") if name]
-    return None if names[1:] else Door(category, combined=True, streams=tuple(listed))
+    return None if names[1:] else Route(category, combined=True, streams=tuple(listed))

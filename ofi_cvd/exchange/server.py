@@ -14,7 +14,7 @@ from typing import Self
 from websockets.http11 import Request
 
 from ofi_cvd.exchange.connection import Connection, facts_of
-from ofi_cvd.exchange.fault_injector import Strikes, faulty_reply
+from ofi_cvd.exchange.fault_injector import FaultInjector, faulty_reply
 from ofi_cvd.exchange.faults import Fault, FaultPlan, make_fault
 from ofi_cvd.exchange.framefaults import FrameFaults
 from ofi_cvd.exchange.history import History
@@ -22,7 +22,7 @@ from ofi_cvd.exchange.hub import Block, Hub
 from ofi_cvd.exchange.reply import Reply
 from ofi_cvd.exchange.rest import Rest
 from ofi_cvd.exchange.source import Source
-from ofi_cvd.exchange.venue_limits import Terms, terms_of
+from ofi_cvd.exchange.venue_limits import VenueLimits, limits_of
 
 _TICK_S = 0.05
 
@@ -34,7 +34,7 @@ class Exchange:
         source: the market.
         faults: what goes wrong, and when.
         seed: decides the faults that go by chance.
-        terms: keep-alive, life and limits; by default the real USD-M figures.
+        limits: keep-alive, life and limits; by default the real USD-M figures.
         host: address to bind.
         port: port to bind; 0 takes a free one.
         archive: a folder of archive files to serve; by default daily files are made of the trades emitted so far.
@@ -58,26 +58,26 @@ class Exchange:
         *,
         faults: Iterable[Fault] = (),
         seed: int = 0,
-        terms: Terms | None = None,
+        limits: VenueLimits | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         archive: Path | None = None,
     ) -> None:
         self.source = source
-        self.terms = terms or terms_of("usdm")
+        self.limits = limits or limits_of("usdm")
         self.host, self.port = host, port
         self.connections: set[Connection] = set()
         self.dirty: list[Connection] = []
         self.counters: Counter[str] = Counter()
         plan = FaultPlan(faults, seed)
         self._frame_faults = FrameFaults(plan)
-        self.strikes = Strikes(plan, self._frame_faults)
+        self.fault_injector = FaultInjector(plan, self._frame_faults)
         self.hub = Hub(
-            {symbol: source.history(symbol) for symbol in source.symbols}, self._frame_faults, self.terms.venue
+            {symbol: source.history(symbol) for symbol in source.symbols}, self._frame_faults, self.limits.venue
         )
         for fault in plan.standing("clock"):
-            self.strikes.strike(fault, (), self.hub, 0)
-        self._rest = Rest(self.hub, self.terms, archive)
+            self.fault_injector.inject(fault, (), self.hub, 0)
+        self._rest = Rest(self.hub, self.limits, archive)
         self._started_s = time.monotonic()
         self._server: asyncio.Server | None = None
         self._opened, self._all_gone = asyncio.Event(), asyncio.Event()
@@ -92,7 +92,7 @@ class Exchange:
 
     @property
     def ws_url(self) -> str:
-        """The base URL of the WebSocket doors."""
+        """The base URL of the WebSocket routes."""
         return "ws" + self.url.removeprefix("http")
 
     @property
@@ -179,11 +179,13 @@ class Exchange:
         Raises:
             InputError: an unknown fault or a bad value.
         """
-        return self.strikes.strike(make_fault(name, value, count=count), self.sockets, self.hub, self.exchange_ms())
+        return self.fault_injector.inject(
+            make_fault(name, value, count=count), self.sockets, self.hub, self.exchange_ms()
+        )
 
     def clear(self, name: str) -> None:
         """End a fault that was injected: strikes still to come, silence, throttling, the clock's offset."""
-        self.strikes.clear(name)
+        self.fault_injector.clear(name)
         if name == "clock":
             self.hub.clock_ms = 0
         for socket in self.sockets:
@@ -238,7 +240,7 @@ class Exchange:
     def welcome(self, connection: Connection) -> None:
         """Take up a new WebSocket."""
         self.counters["websockets"] += 1
-        self.strikes.meet(connection, self.hub)
+        self.fault_injector.meet(connection, self.hub)
         self.hub.join(connection)
 
     def forget(self, connection: Connection) -> None:
@@ -254,7 +256,7 @@ class Exchange:
             connection.reply(Reply(200, json.dumps(self.status(), indent=1).encode()), keep_alive=keep_alive)
             return
         self.counters["rest"] += 1
-        fault = self.strikes.intercept(is_depth=request.path.partition("?")[0].endswith("/depth"))
+        fault = self.fault_injector.intercept(is_depth=request.path.partition("?")[0].endswith("/depth"))
         if fault is None or fault.name == "depth-stale":
             self.hub.books.stale_ms = round(fault.number * 1000) if fault else 0
             now_ms, part = self.exchange_ms(), request.headers.get("Range")
@@ -268,7 +270,7 @@ class Exchange:
     def status(self) -> dict[str, object]:
         """Return what `/status` says."""
         return {
-            "venue": self.terms.venue,
+            "venue": self.limits.venue,
             "uptime_s": round(self.now_s(), 3),
             "trades": {
                 symbol: {"first": history.first, "last": history.last, "count": history.count}
@@ -277,15 +279,15 @@ class Exchange:
             "frames": dict(self.hub.frames),
             "connections": [facts_of(socket, self.now_s()) for socket in self.sockets],
             "counters": dict(self.counters),
-            "faults": dict(self.strikes.fired),
+            "faults": dict(self.fault_injector.fired),
         }
 
     async def _keep_time(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
             now_s = self.now_s()
-            for fault in self.strikes.plan.due(now_s):
-                self.strikes.strike(fault, self.sockets, self.hub, self.exchange_ms())
+            for fault in self.fault_injector.plan.due(now_s):
+                self.fault_injector.inject(fault, self.sockets, self.hub, self.exchange_ms())
             for connection in list(self.connections):
                 connection.tick(now_s)
             self._wake()

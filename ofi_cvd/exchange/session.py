@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from ofi_cvd.exchange.routes import MAX_STREAMS, Door, Venue
+from ofi_cvd.exchange.routes import MAX_STREAMS, Route, Venue
 
 METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 MESSAGES_PER_SECOND = {"usdm": 10, "spot": 5}
@@ -36,18 +36,18 @@ class Session:
         muted: patterns of streams that a fault has silenced here.
     """
 
-    def __init__(self, door: Door, venue: Venue) -> None:
-        self.door = door
-        self.combined = door.combined
-        self.streams: dict[str, None] = dict.fromkeys(door.streams)
+    def __init__(self, route: Route, venue: Venue) -> None:
+        self.route = route
+        self.combined = route.combined
+        self.streams: dict[str, None] = dict.fromkeys(route.streams)
         self.muted: set[str] = set()
         self._limit = MESSAGES_PER_SECOND[venue]
         self._arrivals: deque[float] = deque()
 
     @property
     def audible(self) -> list[str]:
-        """The subscriptions that the door serves; the others were acknowledged and stay silent."""
-        return [stream for stream in self.streams if self.door.serves(stream) and not self._is_muted(stream)]
+        """The subscriptions that the route serves; the others were acknowledged and stay silent."""
+        return [stream for stream in self.streams if self.route.serves(stream) and not self._is_muted(stream)]
 
     def concerns(self, pattern: str) -> bool:
         """Return whether a subscription matches `pattern` (`*` stands for anything); `*` alone matches everyone."""

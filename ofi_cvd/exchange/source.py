@@ -88,28 +88,28 @@ class MarketSource:
     async def play(self, sink: Sink) -> None:
         """Emit every event when its time comes; the first second is in the past, so that there is a book to begin with."""
         start_ms = sink.now_ms() - LEAD_MS
-        lanes = [_Lane(symbol, self._make, start_ms) for symbol in self.symbols]
-        for lane in lanes:  # computing takes time too: begin when the present is covered
+        feeds = [_SymbolFeed(symbol, self._make, start_ms) for symbol in self.symbols]
+        for feed in feeds:  # computing takes time too: begin when the present is covered
             for _ in range(_MOST_BLOCKS_BEFORE_START):
-                if lane.known_until_ms >= sink.now_ms() + AHEAD_MS // 2:
+                if feed.known_until_ms >= sink.now_ms() + AHEAD_MS // 2:
                     break
-                await asyncio.to_thread(lane.extend)
+                await asyncio.to_thread(feed.extend)
         computing: asyncio.Task[None] | None = None
         while True:
             now_ms = sink.now_ms()
-            for lane in lanes:
-                lane.play_until(now_ms, sink)
+            for feed in feeds:
+                feed.play_until(now_ms, sink)
             sink.settle()
             if computing is None or computing.done():
                 if computing is not None:
                     computing.result()
-                behind = min(lanes, key=lambda lane: lane.known_until_ms)
+                behind = min(feeds, key=lambda feed: feed.known_until_ms)
                 if behind.known_until_ms < now_ms + AHEAD_MS:
                     computing = asyncio.create_task(asyncio.to_thread(behind.extend))
             await asyncio.sleep(_STEP_S)
 
 
-class _Lane:
+class _SymbolFeed:
     """The queue of one symbol; `extend` runs in the worker thread, the rest on the loop."""
 
     def __init__(self, symbol: str, make: Callable[[str, int], BlockMarket], start_ms: int) -> None:

@@ -8,7 +8,7 @@ from ofi_cvd.exchange.routes import Venue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class VenueLimits:
     """What the exchange grants a client.
 
     Attributes:
@@ -33,8 +33,8 @@ class Terms:
         return "/fapi/v1" if self.venue == "usdm" else "/api/v3"
 
 
-def terms_of(venue: Venue) -> Terms:
+def limits_of(venue: Venue) -> VenueLimits:
     """Return the real exchange's figures for `venue`."""
     if venue == "usdm":
-        return Terms()
-    return Terms(venue="spot", ping_every_s=20.0, pong_within_s=60.0, weight_per_minute=6000)
+        return VenueLimits()
+    return VenueLimits(venue="spot", ping_every_s=20.0, pong_within_s=60.0, weight_per_minute=6000)

@@ -1,4 +1,4 @@
-"""A run in the foreground: its lock, log, metrics, panel and signals, and the way from verdict to result."""
+"""The command of a run: its lock, log, metrics, panel and signals, and the way from verdict to result."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ofi_cvd.errors import OfiCvdError, UsageError
 from ofi_cvd.harvest import run as runs
 from ofi_cvd.harvest.panel import panel
 from ofi_cvd.harvest.parent import Harvest, facts_of, harvest_lock
-from ofi_cvd.harvest.run_log import Logbook, stderr_unless
-from ofi_cvd.harvest.run_state import Watch
+from ofi_cvd.harvest.run_log import RunLog, stderr_unless
+from ofi_cvd.harvest.run_state import RunState
 from ofi_cvd.monitor.server import MetricsServer
 from ofi_cvd.quality.files import log_path
 from ofi_cvd.settings import Settings
@@ -57,14 +57,14 @@ def run_harvest(settings: Settings, *, new: bool = False) -> Outcome:
         found = None if new else runs.load(settings.state_dir)
         run = runs.begin_or_continue(found, settings, now_ms, new=new)
         runs.save(run, settings.state_dir)
-        watch = Watch(run, settings)
-        with _logging(settings, run) as book, MetricsServer(watch.metrics, settings.metrics_addr) as server:
+        state = RunState(run, settings)
+        with _logging(settings, run) as run_log, MetricsServer(state.metrics, settings.metrics_addr) as server:
             log.info("harvest.began" if run.starts == 1 else "harvest.continued", extra=facts_of(run))
             if server.port:
                 address = f"{settings.metrics_addr.rpartition(':')[0]}:{server.port}"
                 log.info("harvest.metrics", extra={"url": f"http://{address}/metrics"})
             try:
-                return _run(settings, run, watch, book)
+                return _run(settings, run, state, run_log)
             except OfiCvdError as error:
                 log.error("harvest.failed", extra={"reason": str(error)})  # noqa: TRY400  # a sentence, not a trace
                 raise
@@ -90,21 +90,21 @@ def check_folders(settings: Settings) -> None:
             ) from None
 
 
-def _run(settings: Settings, run: runs.Run, watch: Watch, book: Logbook) -> Outcome:
-    with _Panel(watch, book) as drawing:
-        harvest = Harvest(settings, run, watch, book, drawing.draw)
+def _run(settings: Settings, run: runs.Run, state: RunState, run_log: RunLog) -> Outcome:
+    with _Panel(state, run_log) as drawing:
+        harvest = Harvest(settings, run, state, run_log, drawing.draw)
         with _stopping(harvest):
             passed = harvest.work()
-    if watch.final is None:
+    if state.final is None:
         raise UsageError("expected a verdict, found none")
-    return Outcome(passed, Path(watch.final.paths[-1]))
+    return Outcome(passed, Path(state.final.paths[-1]))
 
 
 class _Panel:
     """Draws about once a second where a person is looking; nothing elsewhere."""
 
-    def __init__(self, watch: Watch, book: Logbook) -> None:
-        self._watch, self._book, self._drawn_s = watch, book, 0.0
+    def __init__(self, state: RunState, run_log: RunLog) -> None:
+        self._state, self._run_log, self._drawn_s = state, run_log, 0.0
         self._live = Live(console=err, auto_refresh=False, redirect_stdout=False) if wants_panel(err) else None
 
     def __enter__(self) -> Self:
@@ -119,20 +119,20 @@ class _Panel:
     def draw(self) -> None:
         if self._live is not None and time.monotonic() - self._drawn_s >= REFRESH_S:
             self._drawn_s = time.monotonic()
-            self._live.update(panel(self._watch, self._book.recent, time.time_ns() // 1_000_000), refresh=True)
+            self._live.update(panel(self._state, self._run_log.recent, time.time_ns() // 1_000_000), refresh=True)
 
 
 @contextlib.contextmanager
-def _logging(settings: Settings, run: runs.Run) -> Iterator[Logbook]:
-    book = Logbook(log_path(settings.artifacts_dir, run.stamp), stderr_unless(panel=wants_panel(err)))
+def _logging(settings: Settings, run: runs.Run) -> Iterator[RunLog]:
+    run_log = RunLog(log_path(settings.artifacts_dir, run.stamp), stderr_unless(panel=wants_panel(err)))
     root = logging.getLogger()
-    root.addHandler(book)
+    root.addHandler(run_log)
     logging.getLogger("ofi_cvd").setLevel(logging.INFO)
     try:
-        yield book
+        yield run_log
     finally:
-        root.removeHandler(book)
-        book.close()
+        root.removeHandler(run_log)
+        run_log.close()
 
 
 @contextlib.contextmanager

@@ -21,8 +21,8 @@ from ofi_cvd.errors import PublishError, RunError, UsageError
 from ofi_cvd.harvest import process_main
 from ofi_cvd.harvest import run as runs
 from ofi_cvd.harvest.messages import FINISH, STOP, Built, Counted, Dataset, Judged, Line, Task
-from ofi_cvd.harvest.run_log import Logbook
-from ofi_cvd.harvest.run_state import Watch
+from ofi_cvd.harvest.run_log import RunLog
+from ofi_cvd.harvest.run_state import RunState
 from ofi_cvd.harvest.supervise import Child
 from ofi_cvd.settings import Settings
 
@@ -48,8 +48,8 @@ class Harvest:
     Args:
         settings: parameters, endpoint and folders.
         run: the run, begun or continued.
-        watch: where what is known is kept.
-        book: the log file.
+        state: where what is known is kept.
+        run_log: the log file.
         draw: called every tick; draws the panel.
 
     Attributes:
@@ -57,9 +57,9 @@ class Harvest:
     """
 
     def __init__(
-        self, settings: Settings, run: runs.Run, watch: Watch, book: Logbook, draw: Callable[[], None]
+        self, settings: Settings, run: runs.Run, state: RunState, run_log: RunLog, draw: Callable[[], None]
     ) -> None:
-        self._settings, self._run, self._watch, self._book, self._draw = settings, run, watch, book, draw
+        self._settings, self._run, self._state, self._run_log, self._draw = settings, run, state, run_log, draw
         left_hours = max(0.0, run.end_ms / 1000 - time.time()) / 3600 + SPARE_HOURS
         recording = settings.model_copy(update={"run_hours": left_hours})
         self._recorder = Child("recorder", process_main.recorder, lambda: (recording,), patience_s=RECORDER_PATIENCE_S)
@@ -104,7 +104,7 @@ class Harvest:
         self._pump_out(self._recorder, STOP)
         self._builder.ask(FINISH)
         most = self._builder.restarts + FINAL_TRIES
-        self._pump(lambda: self._watch.is_final or self._builder.restarts > most)
+        self._pump(lambda: self._state.is_final or self._builder.restarts > most)
         self._kept.remove(self._builder)
         end_ms = self._run.judged_end_ms(stopped_ms)
         if end_ms <= self._run.start_ms:
@@ -115,13 +115,13 @@ class Harvest:
         for _ in range(FINAL_TRIES):
             self._report(Task("final", end_ms))
             self._pump(lambda: not self._reporter.runs)
-            if self._watch.final is not None:
+            if self._state.final is not None:
                 break
-        if self._watch.final is None:
+        if self._state.final is None:
             raise RunError("expected the final reports to be written, found the reporter failing; see the log")
         if end_ms == self._run.end_ms:
             self._keep(self._run.as_finished())
-        verdict = self._watch.final
+        verdict = self._state.final
         log.info("harvest.finished", extra={"run_tag": verdict.run_tag, "complete": self._run.finished})
         return "fail" not in verdict.verdicts.values()
 
@@ -129,7 +129,7 @@ class Harvest:
         return max(self._run.end_ms / 1000 + self._settings.grace_secs, began_s + CATCH_UP_S)
 
     def _fetching(self) -> bool:
-        stats = self._watch.stats
+        stats = self._state.stats
         return stats.total("missing") > stats.total("repaired") + stats.total("unrepairable")
 
     def _pump_out(self, child: Child, wish: str = STOP) -> None:
@@ -168,7 +168,7 @@ class Harvest:
         self._plan_report(now_ms)
         if now_s - self._tended_s >= ALERTS_S:
             self._tended_s = now_s
-            for alert in self._watch.tick(now_ms, now_s):
+            for alert in self._state.tick(now_ms, now_s):
                 level = logging.WARNING if alert.fired else logging.INFO
                 log.log(level, "alert.%s", "fired" if alert.fired else "over", extra={"alert": str(alert)})
         self._draw()
@@ -178,19 +178,21 @@ class Harvest:
         facts = {"child": child.name, "status": child.status, "again_in_s": child.wait_s(now_s)}
         log.warning("harvest.child_died", extra=facts)
         if child.status == UsageError.exit_code:
-            raise UsageError(f"the {child.name} cannot work with these settings; the log says why: {self._book.path}")
+            raise UsageError(
+                f"the {child.name} cannot work with these settings; the log says why: {self._run_log.path}"
+            )
 
     def _take(self, message: object) -> None:
         if isinstance(message, Line):
-            self._book.line(message.level, message.text)
+            self._run_log.line(message.level, message.text)
         elif isinstance(message, Counted):
-            self._watch.counted(message)
+            self._state.counted(message)
         elif isinstance(message, Built):
-            self._watch.built(message)
+            self._state.built(message)
         elif isinstance(message, Dataset):
-            self._watch.dataset(message)
+            self._state.dataset(message)
         elif isinstance(message, Judged):
-            self._watch.judged(message)
+            self._state.judged(message)
             if message.what == "hour":
                 self._keep(self._run.with_report(message.hour_ms))
             if message.what != "final":
@@ -203,7 +205,7 @@ class Harvest:
         """Have the next report written: of an hour that is published, or the first looks at a young run."""
         if self._task is not None or self._recorder not in self._kept or time.monotonic() < self._report_at_s:
             return
-        hour_ms = self._run.hour_due(now_ms, self._watch.published_to)
+        hour_ms = self._run.hour_due(now_ms, self._state.published_to)
         if hour_ms is not None:
             self._report(Task("hour", self._run.hour(hour_ms)[1], hour_ms))
         elif self._check_ms + self._settings.grace_secs * 1000 + self._run.slice_ms <= now_ms < self._run.end_ms:
@@ -217,7 +219,7 @@ class Harvest:
         self._reporter.start(time.monotonic())
 
     def _keep(self, run: runs.Run) -> None:
-        self._run = self._watch.run = run
+        self._run = self._state.run = run
         try:
             runs.save(run, self._settings.state_dir)
         except PublishError as error:  # a restart repeats a report; that is no reason to stop recording

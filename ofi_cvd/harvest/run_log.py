@@ -17,7 +17,7 @@ from ofi_cvd.common.logs import FactsFormatter
 RECENT: Final = 8
 
 
-class Logbook(logging.Handler):
+class RunLog(logging.Handler):
     """Appends lines to the file, flushed one by one; a disk that refuses costs lines, not the run.
 
     Args:

@@ -21,7 +21,7 @@ LAG_ROUND_S: Final = 120.0
 
 
 @dataclass
-class Watch:
+class RunState:
     """The state of a run as far as it was told.
 
     Attributes:

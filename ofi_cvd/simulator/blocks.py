@@ -34,7 +34,7 @@ class Book:
     frame is taken at `time_ms`, later in the same step, and pushed at
     `event_ms`.  `step` counts 100 ms since the epoch.  Update ids run from
     `previous_update` (exclusive) to `last_update`.  `tps` is the trade rate the
-    weather asks for, per second.
+    regimes ask for, per second.
     """
 
     step: Ints

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ofi_cvd.simulator.blocks import Book, Ints
-    from ofi_cvd.simulator.depth_model import Field
+    from ofi_cvd.simulator.depth_model import DepthModel
     from ofi_cvd.simulator.instruments import Instrument
 
 FULL_DEPTH: Final = 1200
@@ -76,7 +76,7 @@ class FullBook:
     bids: SideBook = field(default_factory=SideBook)
     asks: SideBook = field(default_factory=SideBook)
 
-    def diffs(self, book: Book, resting: Field, spec: Instrument) -> tuple[list[bytes], list[bytes]]:
+    def diffs(self, book: Book, resting: DepthModel, spec: Instrument) -> tuple[list[bytes], list[bytes]]:
         """Return for every row of `book` the JSON levels that changed on each side, without the brackets around them."""
         bids: list[bytes] = []
         asks: list[bytes] = []
@@ -89,7 +89,7 @@ class FullBook:
         return bids, asks
 
 
-def snapshot_levels(book: Book, row: int, limit: int, resting: Field, spec: Instrument) -> tuple[bytes, bytes]:
+def snapshot_levels(book: Book, row: int, limit: int, resting: DepthModel, spec: Instrument) -> tuple[bytes, bytes]:
     """Return the best `limit` levels of each side after one row of `book`, as JSON levels without the brackets."""
     rows, sides = slice(row, row + 1), []
     for touch, lots, ask in ((book.after.bid, book.after.bid_lots, False), (book.after.ask, book.after.ask_lots, True)):

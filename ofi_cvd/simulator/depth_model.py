@@ -1,4 +1,4 @@
-"""The order book as a field of resting sizes over absolute ticks and steps.
+"""The order book as a function: resting sizes over absolute ticks and steps.
 
 What rests at a tick is a function of (tick, step) alone, re-drawn every few
 steps at a period of the tick's own.  So a level keeps its size while the
@@ -39,7 +39,7 @@ class Side:
     lots: NDArray[np.int64]
 
 
-class Field:
+class DepthModel:
     """The resting sizes of one symbol."""
 
     def __init__(self, spec: Instrument, rng: np.random.Generator) -> None:

@@ -1,6 +1,6 @@
 """One symbol's market, a block of steps at a time.
 
-Order of causes: weather -> trade counts -> what takers do -> price and touch ->
+Order of causes: regimes -> trade counts -> what takers do -> price and touch ->
 the prices they pay.  Given the same seed and the same block lengths the market is the
 same to the byte.
 """
@@ -17,10 +17,10 @@ from ofi_cvd.errors import InputError
 from ofi_cvd.simulator.arrivals import Excitement, arrivals_per_step, large_shares
 from ofi_cvd.simulator.blocks import Block
 from ofi_cvd.simulator.depth import FullBook
-from ofi_cvd.simulator.depth_model import Field
+from ofi_cvd.simulator.depth_model import DepthModel
 from ofi_cvd.simulator.instruments import STEP_MS, STEPS_PER_SECOND, instrument_for
 from ofi_cvd.simulator.price import News, PricePath
-from ofi_cvd.simulator.regimes import Weather
+from ofi_cvd.simulator.regimes import RegimeProcess
 from ofi_cvd.simulator.shocks import draw_bursts
 from ofi_cvd.simulator.tape import Tape
 
@@ -52,14 +52,14 @@ class Engine:
         self.symbol, self.spec, self.rate = symbol, instrument_for(symbol), rate
         self.now_ms = start_ms - start_ms % STEP_MS
         code = zlib.crc32(symbol.encode())
-        field, weather, flow, quotes, network = (
+        resting, regimes, flow, quotes, network = (
             np.random.default_rng(child) for child in np.random.SeedSequence([seed, code]).spawn(5)
         )
         self.quote_rng, self.network_rng, self._rng = quotes, network, flow
-        self.field = Field(self.spec, field)
+        self.depth_model = DepthModel(self.spec, resting)
         self.full_book = FullBook()
-        self._weather = Weather(self.spec, weather, self.now_ms)
-        self._price = PricePath(self.spec, self.field, update=4_984_028_000_000 + code)
+        self._regimes = RegimeProcess(self.spec, regimes, self.now_ms)
+        self._price = PricePath(self.spec, self.depth_model, update=4_984_028_000_000 + code)
         self._tape = Tape(self.spec, agg_id=2_000_000_000 + code % 10**8, trade_id=5_100_000_000 + code % 10**9)
         per_step = self.spec.trades_per_s * rate / STEPS_PER_SECOND
         self._typical_lots = _IMPACT_LOTS * self.spec.trade_lots * max(1.0, per_step)
@@ -69,7 +69,7 @@ class Engine:
     def advance(self, steps: int) -> Block:
         """Return the next `steps` steps of 100 ms."""
         start_ms, rng = self.now_ms, self._rng
-        tps, vol = self._weather.over(start_ms + STEP_MS * np.arange(steps, dtype=np.int64))
+        tps, vol = self._regimes.over(start_ms + STEP_MS * np.arange(steps, dtype=np.int64))
         burst = draw_bursts(steps, self.spec, rng)
         counts = arrivals_per_step((tps + burst.extra_tps) * self.rate, self._excitement, rng)
         moving = (rng.random(steps) < 0.98 - 0.06 / (0.5 + tps)) | (counts > 0)
@@ -87,8 +87,8 @@ class Engine:
 
     def levels(self, book: Book, depth: int) -> tuple[Side, Side]:
         """Return bids and asks of `depth` levels for every row of `book`."""
-        bids = self.field.side(book.after.bid, book.after.bid_lots, book.step, depth, ask=False)
-        asks = self.field.side(book.after.ask, book.after.ask_lots, book.step, depth, ask=True)
+        bids = self.depth_model.side(book.after.bid, book.after.bid_lots, book.step, depth, ask=False)
+        asks = self.depth_model.side(book.after.ask, book.after.ask_lots, book.step, depth, ask=True)
         return bids, asks
 
     def _leaning(self, draws: Floats) -> Floats:

@@ -153,7 +153,7 @@ def _depth(levels: int) -> Callable[[Engine, Block], Payloads]:
 def _depth_diffs(engine: Engine, block: Block) -> Payloads:
     """Return every change of the full book, under the update ids of `depth20@100ms`; the very first is the whole book."""
     book, symbol = block.book, engine.symbol.encode()
-    bids, asks = engine.full_book.diffs(book, engine.field, engine.spec)
+    bids, asks = engine.full_book.diffs(book, engine.depth_model, engine.spec)
     ids = (book.event_ms, book.time_ms, book.first_update, book.last_update, book.previous_update)
     columns = zip(*(column.tolist() for column in ids), bids, asks, strict=True)
     whole = [
@@ -180,7 +180,7 @@ def whole_book(engine: Engine, block: Block) -> bytes:
 
 def _rest_book(engine: Engine, block: Block, row: int, limit: int) -> bytes:
     book = block.book
-    bids, asks = snapshot_levels(book, row, limit, engine.field, engine.spec)
+    bids, asks = snapshot_levels(book, row, limit, engine.depth_model, engine.spec)
     head = (int(book.last_update[row]), int(book.event_ms[row]), int(book.time_ms[row]))
     return b'{"lastUpdateId":%d,"E":%d,"T":%d,"bids":[%b],"asks":[%b]}' % (*head, bids, asks)
 

@@ -11,7 +11,7 @@ from ofi_cvd.simulator.blocks import Book, Flags, Floats, Ints, Touch
 from ofi_cvd.simulator.instruments import STEP_MS, STEPS_PER_SECOND
 
 if TYPE_CHECKING:
-    from ofi_cvd.simulator.depth_model import Field
+    from ofi_cvd.simulator.depth_model import DepthModel
     from ofi_cvd.simulator.instruments import Instrument
     from ofi_cvd.simulator.shocks import Burst
 
@@ -41,9 +41,9 @@ class News:
 class PricePath:
     """The price of one symbol, carried from block to block."""
 
-    def __init__(self, spec: Instrument, field: Field, update: int) -> None:
+    def __init__(self, spec: Instrument, depth_model: DepthModel, update: int) -> None:
         """Open at the instrument's first price; `update` is the last book update id used."""
-        self._spec, self._field = spec, field
+        self._spec, self._depth_model = spec, depth_model
         self._efficient = spec.tick0 + 0.5
         self._update = update
         opening = [np.array([ticks]) for ticks in (spec.tick0, spec.tick0 + 1)]
@@ -75,13 +75,13 @@ class PricePath:
         return efficient
 
     def _sized(self, bid: Ints, step: Ints, lead: Floats, news: News, rows: Ints) -> Touch:
-        ask = bid + self._field.spread(bid, step)
+        ask = bid + self._depth_model.spread(bid, step)
         thin = news.vol[rows] ** -0.4  # makers show less when the price is wild
         sizes = []
         for ticks, side, factor in ((bid, 1.0, news.burst.bid_factor), (ask, -1.0, news.burst.ask_factor)):
-            resting = self._field.touch_lots(ticks, step, ask=side < 0)
+            resting = self._depth_model.touch_lots(ticks, step, ask=side < 0)
             shown = resting * thin * (1.0 + side * _IMBALANCE * lead) * factor[rows]
-            sizes.append(np.clip(np.rint(shown), 1, self._field.most_lots).astype(np.int64))
+            sizes.append(np.clip(np.rint(shown), 1, self._depth_model.most_lots).astype(np.int64))
         return Touch(bid, ask, sizes[0], sizes[1])
 
     def _stamped(self, step: Ints, before: Touch, after: Touch, tps: Floats, rng: np.random.Generator) -> Book:

@@ -1,4 +1,4 @@
-"""The slow weather of a symbol: busy and lull, calm and wild, minute by minute."""
+"""The slow regimes of a symbol: busy and lull, calm and wild, minute by minute."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Node:
     log_vol: float
 
 
-class Weather:
+class RegimeProcess:
     """Trade rate and volatility of one symbol on minute nodes, interpolated to steps.
 
     Two independent two-state chains (busy/lull, wild/calm) plus slow
@@ -48,7 +48,7 @@ class Weather:
     """
 
     def __init__(self, spec: Instrument, rng: np.random.Generator, start_ms: int) -> None:
-        """Open the weather at the minute of `start_ms` (UTC milliseconds)."""
+        """Begin at the minute of `start_ms` (UTC milliseconds)."""
         self._spec = spec
         self._rng = rng
         self._lull = bool(rng.random() < LULL_MINUTES / (LULL_MINUTES + BUSY_MINUTES))

@@ -1,4 +1,4 @@
-"""At the door: what cannot be done as asked is one sentence and status 2, and nothing recorded is not success."""
+"""The runner of commands: what cannot be done as asked is one sentence and status 2, and nothing recorded is not success."""
 
 from __future__ import annotations
 

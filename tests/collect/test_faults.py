@@ -163,7 +163,7 @@ async def test_repair_survives_a_rest_side_in_trouble(fault: str, value: str, co
         exchange.inject(fault, value, count=count)
         exchange.inject("gap", "btcusdt@aggTrade", count=3)
         await run.until(lambda stats: stats.total("repaired") == 3)
-        assert exchange.strikes.fired[fault] == count
+        assert exchange.fault_injector.fired[fault] == count
     assert_whole(tmp_path)
 
 
@@ -173,7 +173,7 @@ async def test_garbage_is_counted_and_disturbs_nothing(tmp_path: Path) -> None:
         exchange.inject("garbage", count=40)
         await run.frames(100)
         await run.until(lambda stats: stats.total("missing") == stats.total("repaired"))
-        assert exchange.strikes.fired["garbage"] == 40
+        assert exchange.fault_injector.fired["garbage"] == 40
         assert run.stats.reconnects == 0
     assert_whole(tmp_path)
     told = [row for row in events(tmp_path, "drop") if row["reason"] == "unreadable"]

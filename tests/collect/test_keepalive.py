@@ -10,13 +10,13 @@ from websockets.frames import Frame, Opcode
 from websockets.server import ServerProtocol
 
 from ofi_cvd.exchange.server import Exchange
-from ofi_cvd.exchange.venue_limits import terms_of
+from ofi_cvd.exchange.venue_limits import limits_of
 from tests.collect.rig import assert_whole, events, market, recording, settings
 
 
 async def test_the_venues_pings_are_answered(tmp_path: Path) -> None:
-    terms = replace(terms_of("usdm"), ping_every_s=0.1, pong_within_s=0.3)
-    async with Exchange(market(), terms=terms) as exchange, recording(settings(exchange, tmp_path)) as run:
+    limits = replace(limits_of("usdm"), ping_every_s=0.1, pong_within_s=0.3)
+    async with Exchange(market(), limits=limits) as exchange, recording(settings(exchange, tmp_path)) as run:
         await run.frames(120)
         assert len(exchange.sockets) == 2
     assert run.stats.reconnects == 0

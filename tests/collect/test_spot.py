@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 from ofi_cvd.exchange.server import Exchange
-from ofi_cvd.exchange.venue_limits import terms_of
+from ofi_cvd.exchange.venue_limits import limits_of
 from tests.collect.rig import assert_whole, events, market, recording, repaired_ids, rows, settings
 
 
 async def test_spot_is_recorded_and_repaired(tmp_path: Path) -> None:
-    async with Exchange(market(rate=100), terms=terms_of("spot")) as exchange:
+    async with Exchange(market(rate=100), limits=limits_of("spot")) as exchange:
         chosen = settings(exchange, tmp_path, market="spot", book_streams="depth10@100ms,bookTicker")
         async with recording(chosen) as run:
             await run.frames(100)

@@ -12,7 +12,7 @@ import pytest
 from ofi_cvd.exchange.book import snapshot
 from ofi_cvd.exchange.server import Exchange
 from ofi_cvd.exchange.source import MarketSource
-from ofi_cvd.exchange.venue_limits import terms_of
+from ofi_cvd.exchange.venue_limits import limits_of
 from ofi_cvd.simulator import Market
 
 ccxt_pro = pytest.importorskip("ccxt.pro", reason="the foreign client is an optional test dependency")
@@ -50,7 +50,7 @@ async def spot_client(exchange: Exchange) -> AsyncIterator[Any]:
 @pytest.mark.parametrize("venue", ["usdm", "spot"])
 async def test_trades_are_the_exchange_s_own(venue: Any) -> None:
     opened, symbol = (usdm_client, "BTC/USDT:USDT") if venue == "usdm" else (spot_client, "BTC/USDT")
-    async with Exchange(market_source(), terms=terms_of(venue)) as exchange, opened(exchange) as client:
+    async with Exchange(market_source(), limits=limits_of(venue)) as exchange, opened(exchange) as client:
         trades: dict[int, Any] = {}
         async with asyncio.timeout(30):
             while len(trades) < 30:
@@ -69,7 +69,7 @@ async def test_trades_are_the_exchange_s_own(venue: Any) -> None:
 async def test_its_local_book_follows_ours(venue: Any) -> None:
     """The client buffers, fetches a snapshot and applies differences by its own reading of the rules."""
     opened, symbol = (usdm_client, "ETH/USDT:USDT") if venue == "usdm" else (spot_client, "ETH/USDT")
-    async with Exchange(market_source(), terms=terms_of(venue)) as exchange, opened(exchange) as client:
+    async with Exchange(market_source(), limits=limits_of(venue)) as exchange, opened(exchange) as client:
         exchange.hub.books.lag_ms = (
             0  # this client does not ask again where its first snapshot is older than its stream
         )

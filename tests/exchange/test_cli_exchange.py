@@ -1,4 +1,4 @@
-"""The commands `ofi exchange` and `ofi simulate` as processes and through their door."""
+"""The commands `ofi exchange` and `ofi simulate` as processes and in the test's own process."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from ofi_cvd.exchange.faults import FaultPlan
 from ofi_cvd.exchange.framefaults import FrameFaults
 from ofi_cvd.exchange.history import TradeHistory
 from ofi_cvd.exchange.hub import Hub
-from ofi_cvd.exchange.routes import door_for
+from ofi_cvd.exchange.routes import route_for
 from ofi_cvd.exchange.server import Exchange
 from ofi_cvd.exchange.session import Session
 from ofi_cvd.simulator import Market
@@ -29,9 +29,9 @@ class Listening:
     """A connection that keeps what it is sent."""
 
     def __init__(self, venue: Venue, kinds: list[str]) -> None:
-        door = door_for("/public/stream?streams=" + "/".join(f"{SYMBOL.lower()}@{kind}" for kind in kinds), "usdm")
-        assert door is not None
-        self.session = Session(door, venue)
+        route = route_for("/public/stream?streams=" + "/".join(f"{SYMBOL.lower()}@{kind}" for kind in kinds), "usdm")
+        assert route is not None
+        self.session = Session(route, venue)
         self.events: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
 
     def push(self, frame: bytes) -> None:

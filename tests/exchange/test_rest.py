@@ -13,7 +13,7 @@ from ofi_cvd.exchange.framefaults import FrameFaults
 from ofi_cvd.exchange.history import TradeHistory
 from ofi_cvd.exchange.hub import Hub
 from ofi_cvd.exchange.rest import Reply, Rest
-from ofi_cvd.exchange.venue_limits import terms_of
+from ofi_cvd.exchange.venue_limits import limits_of
 from tests.exchange.stub import StubMarket
 
 START = 1_760_000_000_000
@@ -25,7 +25,7 @@ def served(venue: Any = "usdm", seconds: int = 3) -> Rest:
     for _ in range(seconds):
         for _, stream, payload in market.block():
             hub.publish("btcusdt@" + stream, payload)
-    return Rest(hub, terms_of(venue))
+    return Rest(hub, limits_of(venue))
 
 
 def get(rest: Rest, target: str, now_ms: int = START) -> Reply:

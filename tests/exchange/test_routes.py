@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ofi_cvd.exchange.routes import category_of, door_for
+from ofi_cvd.exchange.routes import category_of, route_for
 
 
 @pytest.mark.parametrize(
@@ -37,31 +37,31 @@ def test_each_stream_has_the_root_of_the_real_exchange(stream: str, category: st
         ("/private/ws/listenkey", "private", False, 1),
     ],
 )
-def test_futures_doors(target: str, category: str, combined: bool, streams: int) -> None:
-    door = door_for(target, "usdm")
-    assert door is not None
-    assert (door.category, door.combined, len(door.streams)) == (category, combined, streams)
-    assert all("@" in stream for stream in door.streams if category != "private")
+def test_futures_routes(target: str, category: str, combined: bool, streams: int) -> None:
+    route = route_for(target, "usdm")
+    assert route is not None
+    assert (route.category, route.combined, len(route.streams)) == (category, combined, streams)
+    assert all("@" in stream for stream in route.streams if category != "private")
 
 
 @pytest.mark.parametrize(
     "target", ["/", "/market", "/fapi/v1/time", "/market/ws?x", "/stream/btcusdt@aggTrade", "/a/ws"]
 )
-def test_what_is_no_door_is_refused(target: str) -> None:
-    assert door_for(target, "usdm") is None
+def test_what_is_no_route_is_refused(target: str) -> None:
+    assert route_for(target, "usdm") is None
 
 
-def test_a_futures_door_serves_its_own_category_only() -> None:
-    market, unrouted = door_for("/market/ws", "usdm"), door_for("/ws", "usdm")
+def test_a_futures_route_serves_its_own_category_only() -> None:
+    market, unrouted = route_for("/market/ws", "usdm"), route_for("/ws", "usdm")
     assert market is not None
     assert unrouted is not None
     assert [market.serves(f"btcusdt@{kind}") for kind in ("aggTrade", "bookTicker")] == [True, False]
     assert [unrouted.serves(f"btcusdt@{kind}") for kind in ("aggTrade", "bookTicker")] == [False, True]
 
 
-def test_spot_has_one_door_for_everything() -> None:
-    door = door_for("/stream?streams=btcusdt@aggTrade", "spot")
-    assert door is not None
-    assert door.serves("btcusdt@aggTrade")
-    assert door.serves("btcusdt@bookTicker")
-    assert door_for("/market/ws", "spot") is None
+def test_spot_has_one_route_for_everything() -> None:
+    route = route_for("/stream?streams=btcusdt@aggTrade", "spot")
+    assert route is not None
+    assert route.serves("btcusdt@aggTrade")
+    assert route.serves("btcusdt@bookTicker")
+    assert route_for("/market/ws", "spot") is None

@@ -1,4 +1,4 @@
-"""The exchange over real sockets: doors, keep-alive, life, REST on the same port."""
+"""The exchange over real sockets: routes, keep-alive, life, REST on the same port."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ofi_cvd.exchange.server import Exchange
-from ofi_cvd.exchange.venue_limits import terms_of
+from ofi_cvd.exchange.venue_limits import limits_of
 from tests.exchange.stub import stub_source
 
 
@@ -21,8 +21,8 @@ def is_data(message: Any) -> bool:
     return "stream" in message or "e" in message
 
 
-async def test_trades_and_books_need_two_doors(listen: Any, next_json: Any) -> None:
-    """On the wrong door a subscription is acknowledged and nothing follows; data on the right one proves time passed."""
+async def test_trades_and_books_need_two_routes(listen: Any, next_json: Any) -> None:
+    """On the wrong route a subscription is acknowledged and nothing follows; data on the right one proves time passed."""
     both = {"method": "SUBSCRIBE", "params": ["btcusdt@aggTrade", "btcusdt@depth10@100ms"], "id": 1}
     async with (
         Exchange(stub_source()) as exchange,
@@ -106,8 +106,8 @@ async def test_pings_of_the_client_are_answered_and_counted(listen: Any) -> None
 
 
 async def test_a_client_that_answers_pings_stays_and_one_that_does_not_is_dropped(listen: Any) -> None:
-    terms = replace(terms_of("usdm"), ping_every_s=0.2, pong_within_s=0.5)
-    async with Exchange(stub_source(), terms=terms) as exchange:
+    limits = replace(limits_of("usdm"), ping_every_s=0.2, pong_within_s=0.5)
+    async with Exchange(stub_source(), limits=limits) as exchange:
         reader, writer = await asyncio.open_connection("127.0.0.1", exchange.port)
         writer.write(handshake("/public/ws"))
         async with listen(exchange, "/public/ws/btcusdt@depth5@100ms") as good, asyncio.timeout(10):
@@ -120,9 +120,9 @@ async def test_a_client_that_answers_pings_stays_and_one_that_does_not_is_droppe
 
 
 async def test_a_connection_lives_as_long_as_the_terms_say(listen: Any) -> None:
-    terms = replace(terms_of("usdm"), life_s=0.3)
+    limits = replace(limits_of("usdm"), life_s=0.3)
     async with (
-        Exchange(stub_source(), terms=terms) as exchange,
+        Exchange(stub_source(), limits=limits) as exchange,
         listen(exchange, "/market/ws/btcusdt@aggTrade") as socket,
     ):
         received = [message async for message in socket]  # ends with close 1001
@@ -132,8 +132,8 @@ async def test_a_connection_lives_as_long_as_the_terms_say(listen: Any) -> None:
 
 async def test_a_slow_consumer_is_cut_off() -> None:
     """A client that never reads fills the socket's buffers and then the exchange's; then it is dropped."""
-    terms = replace(terms_of("usdm"), queue_bytes=200_000)
-    async with Exchange(stub_source(), terms=terms) as exchange:
+    limits = replace(limits_of("usdm"), queue_bytes=200_000)
+    async with Exchange(stub_source(), limits=limits) as exchange:
         _, writer = await asyncio.open_connection("127.0.0.1", exchange.port, limit=1024)
         writer.write(handshake("/public/stream?streams=btcusdt@bookTicker"))
         async with asyncio.timeout(20):
@@ -211,7 +211,7 @@ async def test_diff_depth_leads_from_the_snapshot_to_the_book(listen: Any, next_
 
 async def test_spot_serves_everything_behind_one_door(listen: Any, next_json: Any) -> None:
     target = "/stream?streams=btcusdt@aggTrade/btcusdt@depth10@100ms/btcusdt@bookTicker"
-    async with Exchange(stub_source(), terms=terms_of("spot")) as exchange, listen(exchange, target) as socket:
+    async with Exchange(stub_source(), limits=limits_of("spot")) as exchange, listen(exchange, target) as socket:
         seen: dict[str, Any] = {}
         while len(seen) < 3:
             message = await next_json(socket)

@@ -240,8 +240,8 @@ async def test_faults_of_sockets_strike_on_time(name: str, listen: Any) -> None:
         listen(exchange, TRADES, close_timeout=0.1),
         asyncio.timeout(20),
     ):
-        await exchange.until(lambda: exchange.strikes.fired[name] > 0)
-    assert exchange.status()["faults"] == {name: exchange.strikes.fired[name]}
+        await exchange.until(lambda: exchange.fault_injector.fired[name] > 0)
+    assert exchange.status()["faults"] == {name: exchange.fault_injector.fired[name]}
 
 
 async def test_all_at_once_the_exchange_survives(listen: Any) -> None:

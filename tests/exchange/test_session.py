@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from ofi_cvd.exchange.routes import MAX_STREAMS, door_for
+from ofi_cvd.exchange.routes import MAX_STREAMS, route_for
 from ofi_cvd.exchange.session import Answer, Session
 
 
 def session(target: str = "/market/ws", venue: Any = "usdm") -> Session:
-    door = door_for(target, venue)
-    assert door is not None
-    return Session(door, venue)
+    route = route_for(target, venue)
+    assert route is not None
+    return Session(route, venue)
 
 
 def said(answer: Answer) -> Any:
@@ -45,7 +45,7 @@ def test_unsubscribing_ends_a_stream_and_forgives_unknown_ones() -> None:
     assert list(client.streams) == ["ethusdt@aggTrade"]
 
 
-def test_the_combined_property_starts_with_the_door_and_can_be_changed() -> None:
+def test_the_combined_property_starts_with_the_route_and_can_be_changed() -> None:
     client = session()
     assert ask(client, method="GET_PROPERTY", params=["combined"], id=1) == {"result": False, "id": 1}
     assert ask(client, method="SET_PROPERTY", params=["combined", True], id=2) == {"result": None, "id": 2}
