@@ -111,34 +111,42 @@ def ic_map(metrics: pl.DataFrame) -> Chart:
 
 def ic_by_horizon(metrics: pl.DataFrame) -> Chart:
     """Information coefficient with its interval."""
-    whole = metrics.filter(ALL)
-    symbols = whole.get_column("symbol").unique(maintain_order=True).to_list()
+    figure = _intervals(
+        metrics.filter(ALL), "horizon_s", ("ic", "ic_lo", "ic_hi"), x_title="horizon, s", y_title="IC", digits=4
+    )
+    note = "95 % Newey-West intervals for overlapping labels. An interval across zero says nothing was shown."
+    return Chart("ic-by-horizon", "Information coefficient by horizon", note, figure)
+
+
+def _intervals(
+    frame: pl.DataFrame, x: str, columns: tuple[str, str, str], *, x_title: str, y_title: str, digits: int
+) -> go.Figure:
+    """Return a panel per signal with a point per symbol and `x`, and its interval; `columns` are value, low and high."""
+    symbols = frame.get_column("symbol").unique(maintain_order=True).to_list()
+    places = sorted(frame.get_column(x).unique().to_list())
     colour = colours(symbols)
 
     def draw(signal: str, figure: go.Figure, row: int, column: int) -> None:
         for k, symbol in enumerate(symbols):
-            one = whole.filter((pl.col("signal") == signal) & (pl.col("symbol") == symbol)).sort("horizon_s")
-            ic, low, high = (one.get_column(name) for name in ("ic", "ic_lo", "ic_hi"))
-            bars = {
-                "type": "data",
-                "symmetric": False,
-                "array": (high - ic).to_list(),
-                "arrayminus": (ic - low).to_list(),
-            }
+            one = frame.filter((pl.col("signal") == signal) & (pl.col("symbol") == symbol)).sort(x)
+            value, low, high = (one.get_column(name) for name in columns)
+            arms = {"array": (high - value).to_list(), "arrayminus": (value - low).to_list()}
             offset = (k - (len(symbols) - 1) / 2) * 0.11
+            ends = [
+                "" if a is None or b is None else f" [{a:.{digits}f}, {b:.{digits}f}]"
+                for a, b in zip(low, high, strict=True)
+            ]
             figure.add_scatter(
-                x=[i + offset for i in range(one.height)], y=ic.to_list(), error_y=bars | {"thickness": 1, "width": 2},
+                x=[places.index(at) + offset for at in one.get_column(x)], y=value.to_list(), customdata=ends,
+                error_y={"type": "data", "symmetric": False, "thickness": 1, "width": 2} | arms,
                 mode="markers", marker={"size": 6, "color": colour[symbol]}, name=symbol, legendgroup=symbol,
-                showlegend=(row, column) == (1, 1), hovertemplate=f"{symbol} {signal}: %{{y:.4f}}<extra></extra>",
-                row=row, col=column,
+                showlegend=(row, column) == (1, 1), row=row, col=column,
+                hovertemplate=f"{symbol} {signal}: %{{y:.{digits}f}}%{{customdata}}<extra></extra>",
             )  # fmt: skip
-        horizons = sorted(whole.get_column("horizon_s").unique().to_list())
-        figure.update_xaxes(tickvals=list(range(len(horizons))), ticktext=horizons, row=row, col=column)
+        figure.update_xaxes(tickvals=list(range(len(places))), ticktext=places, row=row, col=column)
         figure.add_hline(y=0, line={"color": GREY, "width": 1}, row=row, col=column)
 
-    figure = facets(_signals(metrics), draw, x="horizon, s", y="IC")
-    note = "95 % Newey-West intervals for overlapping labels. An interval across zero says nothing was shown."
-    return Chart("ic-by-horizon", "Information coefficient by horizon", note, figure)
+    return facets(_signals(frame), draw, x=x_title, y=y_title)
 
 
 def _signals(metrics: pl.DataFrame) -> list[str]:
@@ -173,17 +181,17 @@ def _lines(
     return facets(signals, draw, x=x_title, y=y_title)
 
 
-def quintiles(metrics: pl.DataFrame) -> Chart:
-    """Mean forward return by quintile."""
+def quintiles(fifths: pl.DataFrame, metrics: pl.DataFrame) -> Chart:
+    """Mean forward return by quintile with its interval."""
     horizon = shown_horizon(metrics)
-    names = ["q1", "q2", "q3", "q4", "q5"]
-    long = metrics.filter(ALL & (pl.col("horizon_s") == horizon)).unpivot(
-        names, index=["symbol", "signal"], variable_name="quintile", value_name="bps"
+    figure = _intervals(
+        fifths.filter(pl.col("horizon_s") == horizon), "quintile", ("mean_bps", "lo_bps", "hi_bps"),
+        x_title="quintile of the signal", y_title="bps", digits=2,
+    )  # fmt: skip
+    note = (
+        f"Mean forward return over {horizon} s, before cost. Quintile edges are those of each fold's past. Bars are 95 % "
+        "Newey-West intervals for overlapping labels, as those of the coefficient; no bar: too little data for one."
     )
-    figure = _lines(
-        long, _signals(metrics), "quintile", [("bps", "solid", "")], x_title="quintile of the signal", y_title="bps"
-    )
-    note = f"Mean forward return over {horizon} s, before cost. Quintile edges are those of each fold's past."
     return Chart("quintiles", f"Forward return by quintile, {horizon} s", note, figure)
 
 

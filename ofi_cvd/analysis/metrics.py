@@ -13,6 +13,7 @@ from statsmodels.stats.multitest import multipletests
 from ofi_cvd.analysis.arrays import table
 from ofi_cvd.analysis.buckets import Placement, place, quintile_means, tail_means, threshold_scan
 from ofi_cvd.analysis.folds import walk_forward
+from ofi_cvd.analysis.quintiles import QUINTILE_TABLE, quintile_intervals
 from ofi_cvd.analysis.ranks import codes, correlation
 from ofi_cvd.analysis.scores import chances_of_up, direction
 from ofi_cvd.dataset.arrays import Bools, Floats, Ints, floats, ints
@@ -59,6 +60,7 @@ class Judged:
 
     metrics: pl.DataFrame
     thresholds: pl.DataFrame
+    quintiles: pl.DataFrame
     folds: pl.DataFrame
 
 
@@ -107,6 +109,7 @@ def judge(
     times, values, slices = ints(rows, "ts_ms"), floats(rows, signal), slices_of(rows)
     metrics: list[dict[str, object]] = []
     scans: list[dict[str, object]] = []
+    fifths: list[dict[str, object]] = []
     splits: list[dict[str, object]] = []
     for horizon_s in horizons_s:
         forward = quotes.forward(times, horizon_s * 1000)
@@ -114,12 +117,15 @@ def judge(
         labelled = _Labelled.of(times[known], values[known], forward[known], horizon_s, folds)
         key: dict[str, object] = {"symbol": symbol, "signal": signal, "horizon_s": horizon_s}
         splits += [key | split for split in labelled.splits]
+        fifths += [key | fifth for fifth in labelled.fifths()]
         for piece in slices:
             name = key | {"slice_kind": piece.kind, "slice": piece.name}
             row, scan = labelled.statistics(piece.rows[known], cost_bps)
             metrics.append(name | row)
             scans += [name | step for step in scan]
-    return Judged(table(metrics, METRICS), table(scans, THRESHOLD_TABLE), table(splits, FOLD_TABLE))
+    return Judged(
+        table(metrics, METRICS), table(scans, THRESHOLD_TABLE), table(fifths, QUINTILE_TABLE), table(splits, FOLD_TABLE)
+    )
 
 
 @dataclass(frozen=True)
@@ -147,6 +153,10 @@ class _Labelled:
                 for f in split
             ],
         )  # fmt: skip
+
+    def fifths(self) -> list[dict[str, float | int]]:
+        """Return the mean of each quintile with its interval, over all rows."""
+        return quintile_intervals(self.placement.quintile, self.forward, self.times, self.horizon_s * 1000)
 
     def statistics(self, keep: Bools, cost_bps: float) -> tuple[dict[str, object], list[dict[str, float | int]]]:
         """Return one metrics row and its threshold scan for a subset."""

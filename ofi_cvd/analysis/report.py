@@ -53,7 +53,7 @@ def render(tables: Mapping[str, pl.DataFrame], facts: Facts) -> str:
 
 def _charts(tables: Mapping[str, pl.DataFrame]) -> Iterator[Chart]:
     metrics, scan = tables["metrics"], tables["thresholds"]
-    yield from (charts.ic_map(metrics), charts.ic_by_horizon(metrics), charts.quintiles(metrics))
+    yield from (charts.ic_map(metrics), charts.ic_by_horizon(metrics), charts.quintiles(tables["quintiles"], metrics))
     yield from (
         charts.direction(metrics),
         charts.tails(metrics),

@@ -6,7 +6,7 @@ import io
 import json
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,10 +20,11 @@ from ofi_cvd.analysis import impact as price_impact
 from ofi_cvd.analysis.buckets import ROUND_TRIP_BPS
 from ofi_cvd.analysis.metrics import FOLD_TABLE, METRICS, SLICE_COLUMNS, THRESHOLD_TABLE, adjusted, judge, thin
 from ofi_cvd.analysis.parameters import SIGNALS, Parameters
+from ofi_cvd.analysis.quintiles import QUINTILE_TABLE
 from ofi_cvd.analysis.report import render
 from ofi_cvd.analysis.source import Source, fingerprints, hashes
+from ofi_cvd.analysis.steps import Tell, begin_worker, listening, tell_run
 from ofi_cvd.common.files import write_whole
-from ofi_cvd.common.signals import ignore_interrupts
 from ofi_cvd.common.times import stamp
 from ofi_cvd.dataset.quotes import Quotes
 from ofi_cvd.errors import RunError
@@ -32,6 +33,7 @@ from ofi_cvd.schemas import SPEC_VERSION
 TABLES: Final[dict[str, pl.Schema]] = {
     "metrics": METRICS,
     "thresholds": THRESHOLD_TABLE,
+    "quintiles": QUINTILE_TABLE,
     "folds": FOLD_TABLE,
     "event_paths": event_study.PATHS,
     "event_wins": event_study.WINS,
@@ -43,6 +45,7 @@ IMPACT_TABLES: Final[dict[str, pl.Schema]] = {
 }
 CSV_TABLES: Final = ("metrics", "impact", "event_wins")
 Tables = dict[str, pl.DataFrame]
+Progress = Callable[[int, str], None]
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,13 @@ class _Findings:
 
 
 def analyse(
-    root: Path, parameters: Parameters, out: Path, *, name: str | None = None, workers: int | None = None
+    root: Path,
+    parameters: Parameters,
+    out: Path,
+    *,
+    name: str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Result:
     """Analyse a published dataset and write `out/<run>/`; the same inputs and parameters give the same bytes.
 
@@ -83,6 +92,7 @@ def analyse(
         out: folder of runs (`ARTIFACTS_DIR/analysis`).
         name: folder of this run; by default window and parameters make it.
         workers: processes; by default two, or fewer where there are fewer cores or symbols.
+        progress: called after each step with how many there are and the words of the one that is over.
 
     Raises:
         InputError: nothing published, an unknown symbol, or an empty window.
@@ -101,7 +111,7 @@ def analyse(
         "dataset_fingerprints": fingerprints(parts),
         "inputs": hashes(root, parts),
     }
-    findings = list(_each_symbol(source, parameters, workers))
+    findings = list(_each_symbol(source, parameters, workers, _counted(parameters, progress)))
     if not set(parts) <= set(source.parts(parameters.symbols)):
         raise RunError(f"{root}: expected tables that stay while they are read, found some replaced: run it again")
     facts["symbols"] = {symbol: found.facts for symbol, found in zip(parameters.symbols, findings, strict=True)}
@@ -120,19 +130,32 @@ def run_name(start_ms: int, end_ms: int, parameters: Parameters) -> str:
     return f"{stamp(start_ms)}_{stamp(end_ms)}_{parameters.digest()[:8]}"
 
 
-def _each_symbol(source: Source, parameters: Parameters, workers: int | None) -> Iterator[_Findings]:
+def _counted(parameters: Parameters, progress: Progress | None) -> Tell | None:
+    """Return what takes the words of a step; steps are the signals of each symbol, and its events and impact."""
+    if progress is None:
+        return None
+    total = len(parameters.symbols) * (len(parameters.signals) + 1)
+    return lambda step: progress(total, step)
+
+
+def _each_symbol(source: Source, parameters: Parameters, workers: int | None, tell: Tell | None) -> Iterator[_Findings]:
     """Study the symbols, in processes of their own where there is more than one; the order is that of the symbols."""
     count = min(workers or min(2, os.cpu_count() or 1), len(parameters.symbols))
     tasks = [(source, parameters, symbol) for symbol in parameters.symbols]
     if count <= 1:
-        yield from (_study(*task) for task in tasks)
+        yield from (_study(*task, tell or (lambda _: None)) for task in tasks)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, max_tasks_per_child=1, initializer=ignore_interrupts) as pool:
-        yield from pool.map(_study, *zip(*tasks, strict=True))
+    with (
+        listening(context, tell) as way,
+        ProcessPoolExecutor(
+            count, mp_context=context, max_tasks_per_child=1, initializer=begin_worker, initargs=way
+        ) as pool,
+    ):
+        yield from pool.map(_study, *zip(*tasks, strict=True), [tell_run] * len(tasks))
 
 
-def _study(source: Source, parameters: Parameters, symbol: str) -> _Findings:
+def _study(source: Source, parameters: Parameters, symbol: str, tell: Tell) -> _Findings:
     """Study one symbol, table by table, so that only one table is in memory at a time."""
     quotes = source.quotes(symbol, parameters.price, parameters.win_secs)
     tier = source.fee_tier(symbol)
@@ -148,7 +171,9 @@ def _study(source: Source, parameters: Parameters, symbol: str) -> _Findings:
         judged = judge(rows, symbol, signal, quotes, parameters.horizons_s, folds=parameters.folds, cost_bps=cost)
         tables["metrics"].append(judged.metrics)
         tables["thresholds"].append(judged.thresholds)
+        tables["quintiles"].append(judged.quintiles)
         tables["folds"].append(judged.folds)
+        tell(f"{symbol} {signal}")
     study = event_study.study(
         source.read(symbol, "events", event_study.EVENT_COLUMNS),
         source.read(symbol, "fusion", event_study.LABEL_COLUMNS),
@@ -159,6 +184,7 @@ def _study(source: Source, parameters: Parameters, symbol: str) -> _Findings:
     if parameters.impact:
         for table, frame in _impact(source, parameters, symbol, quotes).items():
             tables[table].append(frame)
+    tell(f"{symbol} events")
     facts["signals"] = used
     return _Findings({table: pl.concat(frames) for table, frames in tables.items() if frames}, facts)
 

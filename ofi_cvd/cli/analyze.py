@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
 from ofi_cvd.cli import options
 from ofi_cvd.common.files import usable_folder
-from ofi_cvd.common.terminal import out, table
+from ofi_cvd.common.terminal import err, is_terminal, out, table
 from ofi_cvd.common.times import parse_window
 from ofi_cvd.errors import InputError, UsageError
 
@@ -97,8 +97,30 @@ def analyze(
     if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
         raise InputError(f"--name: expected letters, digits, dots and dashes, found {name!r}")
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" if stamp else name
-    result = analyse(settings.data_dir, parameters, settings.artifacts_dir / "analysis", name=run, workers=workers)
+    folder = settings.artifacts_dir / "analysis"
+    with _Bar() as bar:
+        result = analyse(settings.data_dir, parameters, folder, name=run, workers=workers, progress=bar.advance)
     _show(result, as_json=as_json)
+
+
+class _Bar:
+    """A progress bar over the signals of every symbol; nothing where nobody looks."""
+
+    def __enter__(self) -> Self:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=err, transient=True, disable=not is_terminal())
+        self._task = self._progress.add_task("reading", total=None)
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def advance(self, total: int, step: str) -> None:
+        """Note a step that is over."""
+        self._progress.update(self._task, total=total, advance=1, description=step)
 
 
 def _show(result: Result, *, as_json: bool) -> None:
