@@ -38,6 +38,10 @@ from ofi_cvd.schemas import KINDS, Kind
 from ofi_cvd.settings import Settings, load
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.serving import serving  # noqa: E402  # run as a script, only this folder is on the path
+
 SIX: Final = "BTCUSDT,ETHUSDT,BNBUSDT,XRPUSDT,ADAUSDT,SOLUSDT"
 TARGETS: Final = ("recorder", "builder", "parent")
 BEGIN_S: Final = 60.0
@@ -256,19 +260,9 @@ def _bits(column: pl.Series) -> list[object]:
 @contextmanager
 def exchange(symbols: str, rate: float, seed: int, *faults: str) -> Iterator[str]:
     """Serve a simulated market in a process of its own; yield its address."""
-    command = [sys.executable, "cli.py", "exchange", "--simulate", "--seed", str(seed), "--rate", str(rate), "--symbols", symbols,
-               "--port", "0", *(word for fault in faults for word in ("--fault", fault))]  # fmt: skip
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None  # noqa: S101
-    try:
-        ready = re.search(r"http://\S+?(?=[\s)]|$)", process.stdout.readline())
-        if ready is None:
-            raise SystemExit("the exchange did not start")
-        yield ready[0]
-    finally:
-        process.terminate()
-        process.wait()
-        process.stdout.close()
+    wanted = ("--simulate", "--seed", str(seed), "--rate", str(rate), "--symbols", symbols)
+    with serving(*wanted, *(word for fault in faults for word in ("--fault", fault))) as url:
+        yield url
 
 
 def main() -> None:

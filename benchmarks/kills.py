@@ -12,20 +12,22 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.serving import serving  # noqa: E402  # run as a script, only this folder is on the path
+
 RATE = 2000
 QUOTES = "bookTicker"
 PATIENCE_S = 60.0
@@ -76,7 +78,7 @@ def main() -> None:
 def run_kills(spool: Path, kills: int, seed: int) -> Report:
     """Record, kill, restart, and check the disk."""
     dice, report = random.Random(seed), Report()  # noqa: S311  # moments of a test bench
-    with _exchange() as url:
+    with serving("--flood", str(RATE), "--symbols", "BTCUSDT") as url:
         for _ in range(kills):
             process = _recorder(url, spool)
             try:
@@ -172,22 +174,6 @@ def _wait(done: Callable[[], bool], every_s: float = 0.05) -> None:
         if time.monotonic() > end:
             raise SystemExit("expected the recorder to get on, found it stuck")
         time.sleep(every_s)
-
-
-@contextmanager
-def _exchange() -> Iterator[str]:
-    command = [sys.executable, "cli.py", "exchange", "--flood", str(RATE), "--symbols", "BTCUSDT", "--port", "0"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None  # noqa: S101
-    try:
-        ready = re.search(r"http://\S+", process.stdout.readline())
-        if ready is None:
-            raise SystemExit("the exchange did not start")
-        yield ready[0]
-    finally:
-        process.terminate()
-        process.wait()
-        process.stdout.close()
 
 
 def _recorder(url: str, spool: Path) -> subprocess.Popen[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -67,6 +68,19 @@ def edges() -> Iterator[tuple[str, str, str]]:
 def test_every_room_has_its_place() -> None:
     rooms = {name.partition(".")[0] for name in modules()}
     assert rooms <= set(RANK)
+
+
+def test_the_architecture_page_lists_the_rooms_in_this_order() -> None:
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text("utf-8")
+    section = page.partition("## Rooms")[2].partition("\n## ")[0]
+    first_cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    lines = [re.findall(r"`(\w+)(?:/|\.py)`", cell) for cell in first_cells]
+    listed = [room for rooms in lines for room in rooms]
+    assert sorted(listed) == sorted({name.partition(".")[0] for name in modules()})
+    pairs = [
+        (low, high) for at, rooms in enumerate(lines) for low in rooms for later in lines[at + 1 :] for high in later
+    ]
+    assert [pair for pair in pairs if RANK[pair[0]] >= RANK[pair[1]]] == []
 
 
 def test_no_import_runs_up() -> None:
