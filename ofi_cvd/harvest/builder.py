@@ -14,7 +14,7 @@ from ofi_cvd.errors import OfiCvdError, PublishError, RunError
 from ofi_cvd.harvest.child import Channel
 from ofi_cvd.harvest.figures import dataset_figures
 from ofi_cvd.harvest.messages import FINISH, Alive, Built, Message
-from ofi_cvd.harvest.run import Run, load
+from ofi_cvd.harvest.run import Run, homes, load
 from ofi_cvd.publish import checkpoint
 from ofi_cvd.publish.checkpoint import HourEntry
 from ofi_cvd.publish.compact import compact
@@ -180,7 +180,7 @@ class Builder:
     def _figures(self) -> None:
         """Tell the parent what the rows look like; a figure that fails costs a figure."""
         try:
-            run = load(self._settings.state_dir) or self._run
+            run = load(*homes(self._settings)) or self._run
             end_ms = min(run.end_ms, max(self.published_to.values(), default=0))
             if (found := dataset_figures(run, self._settings, end_ms)) is not None:
                 self._send(found)

@@ -54,9 +54,7 @@ def run_harvest(settings: Settings, *, new: bool = False) -> Outcome:
     check_folders(settings)
     with harvest_lock(settings):
         now_ms = time.time_ns() // 1_000_000
-        found = None if new else runs.load(settings.state_dir)
-        run = runs.begin_or_continue(found, settings, now_ms, new=new)
-        runs.save(run, settings.state_dir)
+        run = begun(settings, now_ms, new=new)
         state = RunState(run, settings)
         with _logging(settings, run) as run_log, MetricsServer(state.metrics, settings.metrics_addr) as server:
             log.info("harvest.began" if run.starts == 1 else "harvest.continued", extra=facts_of(run))
@@ -71,6 +69,19 @@ def run_harvest(settings: Settings, *, new: bool = False) -> Outcome:
             except Exception:
                 log.exception("harvest.crashed")
                 raise
+
+
+def begun(settings: Settings, now_ms: int, *, new: bool) -> runs.Run:
+    """Return the run that a start is about, kept in all its homes.
+
+    Raises:
+        UsageError: the unfinished run was started with other settings.
+        PublishError: what is kept of it cannot be read or written.
+    """
+    found = None if new else runs.load(*runs.homes(settings))
+    run = runs.begin_or_continue(found, settings, now_ms, new=new)
+    runs.save(run, *runs.homes(settings))
+    return run
 
 
 def check_folders(settings: Settings) -> None:

@@ -221,7 +221,7 @@ class Harvest:
     def _keep(self, run: runs.Run) -> None:
         self._run = self._state.run = run
         try:
-            runs.save(run, self._settings.state_dir)
+            runs.save(run, *runs.homes(self._settings))
         except PublishError as error:  # a restart repeats a report; that is no reason to stop recording
             log.error("harvest.state_not_kept", extra={"reason": str(error)})  # noqa: TRY400  # a sentence, not a trace
 

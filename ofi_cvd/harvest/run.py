@@ -1,7 +1,8 @@
 """The run as such: its window, what of it is reported already, and what a start has to do. No process, no socket.
 
 `state/run.json` keeps it, so that a restart within the window continues the same run
-(docs/harvest.md, docs/specification/quality.md).
+(docs/harvest.md, docs/specification/quality.md). The state may be deleted and is then built again: a copy among the artifacts,
+beside the log of the run, finds the run again.
 """
 
 from __future__ import annotations
@@ -121,29 +122,36 @@ def begin_or_continue(found: Run | None, settings: Settings, now_ms: int, *, new
     return msgspec.structs.replace(found, starts=found.starts + 1)
 
 
-def load(state_dir: Path) -> Run | None:
-    """Return the run that was last started; None before the first.
+def homes(settings: Settings) -> tuple[Path, Path]:
+    """Return the folders that keep the run, the one that is asked first before the other."""
+    return settings.state_dir, settings.artifacts_dir / "run_logs"
+
+
+def load(*folders: Path) -> Run | None:
+    """Return the run that was last started, from the first folder that knows it; None before the first run.
 
     Raises:
         PublishError: the file is there and cannot be read.
     """
-    path = state_dir / NAME
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Run)
-    except FileNotFoundError:
-        return None
-    except (msgspec.DecodeError, OSError) as error:
-        raise PublishError(f"{path}: expected the window of a run, found {error}; --new starts another run") from None
+    for path in (folder / NAME for folder in folders):
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Run)
+        except FileNotFoundError:
+            continue
+        except (msgspec.DecodeError, OSError) as error:
+            reason = f"{path}: expected the window of a run, found {error}; --new starts another run"
+            raise PublishError(reason) from None
+    return None
 
 
-def save(run: Run, state_dir: Path) -> None:
-    """Write the run whole.
+def save(run: Run, *folders: Path) -> None:
+    """Write the run whole into each folder.
 
     Raises:
         PublishError: it cannot be written.
     """
-    path = state_dir / NAME
-    try:
-        write_whole(path, msgspec.json.format(msgspec.json.encode(run)) + b"\n")
-    except OSError as error:
-        raise PublishError(f"{path}: could not be written ({error.strerror or error})") from None
+    for path in (folder / NAME for folder in folders):
+        try:
+            write_whole(path, msgspec.json.format(msgspec.json.encode(run)) + b"\n")
+        except OSError as error:
+            raise PublishError(f"{path}: could not be written ({error.strerror or error})") from None
