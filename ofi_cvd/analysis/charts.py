@@ -143,7 +143,7 @@ def _intervals(
                 showlegend=(row, column) == (1, 1), row=row, col=column,
                 hovertemplate=f"{symbol} {signal}: %{{y:.{digits}f}}%{{customdata}}<extra></extra>",
             )  # fmt: skip
-        figure.update_xaxes(tickvals=list(range(len(places))), ticktext=places, row=row, col=column)
+        figure.update_xaxes(tickvals=list(range(len(places))), ticktext=places, zeroline=False, row=row, col=column)
         figure.add_hline(y=0, line={"color": GREY, "width": 1}, row=row, col=column)
 
     return facets(_signals(frame), draw, x=x_title, y=y_title)

@@ -30,13 +30,15 @@
     if (!meta.panels) return layout;
     const rows = Math.ceil(meta.panels / columns), gap = 0.3 / (rows + 0.3), share = (1 - gap * (rows - 1)) / rows;
     const xs = axes(layout, "x"), ys = axes(layout, "y"), across = columns > 1 ? 0.07 : 0;
+    const below = layout[xs[meta.panels - 1]].title;
     for (let k = 0; k < meta.panels; k++) {
       const row = Math.floor(k / columns), column = k % columns, width = (1 - across * (columns - 1)) / columns;
       const left = column * (width + across), top = 1 - row * (share + gap);
       layout[xs[k]].domain = [left, left + width];
       layout[ys[k]].domain = [Math.max(0, top - share), top];
       Object.assign(layout.annotations[k], { x: left + width / 2, y: top });
-      layout[ys[k]].title = column ? { text: "" } : layout[ys[k]].title;
+      layout[ys[k]].title = column ? { text: "" } : layout[ys[0]].title;
+      layout[xs[k]].title = k < meta.panels - columns ? { text: "" } : below;
     }
     layout.height = 110 + 225 * rows;
     return layout;
@@ -58,10 +60,14 @@
     trace.line?.color === "#1f2933" ? { ...trace, line: { ...trace.line, color: ink } } : trace);
 
   const drawn = {}, config = { displayModeBar: false, responsive: true };
-  const draw = id => Plotly.react(drawn[id], inked(figures[id].data, colour("--ink")), fitted(figures[id]), config);
-  for (const [id, figure] of Object.entries(figures)) {
+  const draw = id => {
+    const layout = fitted(figures[id]);
+    drawn[id].style.height = `${layout.height}px`; // the library takes the holder's height where it answers to the window
+    return Plotly.react(drawn[id], inked(figures[id].data, colour("--ink")), layout, config);
+  };
+  for (const id of Object.keys(figures)) {
     drawn[id] = document.getElementById(id);
-    await Plotly.newPlot(drawn[id], inked(figure.data, colour("--ink")), fitted(figure), config);
+    await draw(id);
   }
 
   // One zoom for every chart over the window; each y axis then fits what is in sight.
