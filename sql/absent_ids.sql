@@ -10,7 +10,7 @@ WITH steps AS (
         symbol,
         agg_trade_id AS id,
         gap_before,
-        lag(agg_trade_id) OVER (PARTITION BY symbol ORDER BY agg_trade_id) AS previous_id
+        lag(agg_trade_id) OVER (PARTITION BY symbol, coalesce(id_epoch, 0) ORDER BY agg_trade_id) AS previous_id
     FROM prices
     WHERE ts_ms >= $start_ms AND ts_ms < $end_ms
 ),

@@ -3,10 +3,14 @@
 -- params: $start_ms BIGINT start of the window
 --   $end_ms BIGINT end of the window, exclusive
 WITH stepped AS (  -- in order, a row that repeats the key before it; sorting is cheaper than counting distinct keys
-    SELECT symbol, 'prices' AS kind, agg_trade_id = lag(agg_trade_id) OVER (PARTITION BY symbol ORDER BY agg_trade_id) AS again
+    SELECT symbol, 'prices' AS kind, agg_trade_id = lag(agg_trade_id) OVER (
+        PARTITION BY symbol, coalesce(id_epoch, 0) ORDER BY agg_trade_id
+    ) AS again
     FROM prices WHERE ts_ms >= $start_ms AND ts_ms < $end_ms
     UNION ALL
-    SELECT symbol, 'cvd', agg_trade_id = lag(agg_trade_id) OVER (PARTITION BY symbol ORDER BY agg_trade_id)
+    SELECT symbol, 'cvd', agg_trade_id = lag(agg_trade_id) OVER (
+        PARTITION BY symbol, coalesce(id_epoch, 0) ORDER BY agg_trade_id
+    )
     FROM cvd WHERE ts_ms >= $start_ms AND ts_ms < $end_ms
     UNION ALL
     SELECT symbol, 'ofi', ts_ms = lag(ts_ms) OVER (PARTITION BY symbol ORDER BY ts_ms)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from ofi_cvd.features.carry import CarryState
+from ofi_cvd.features.epochs import epoch_of
 from ofi_cvd.features.trades import FIRST, MAX_AHEAD_MS, MAX_BEHIND_MS, first_of_each
 
 SIDES = ("bid", "ask")
@@ -77,6 +78,7 @@ def with_continuity(rows: pl.LazyFrame, opening: CarryState, break_ends_ms: Sequ
     `is_new` is false on the row carried over. `contiguous`: the row before it is its predecessor
     (docs/specification/books.md). A chain
     decides where there is one; else it is broken by a ledger gap of the stream, at the first receipt from its end on.
+    Where the ids begin anew it is broken.
     """
     scalars = opening.scalars
     carried = opening.rows("book")
@@ -94,6 +96,7 @@ def with_continuity(rows: pl.LazyFrame, opening: CarryState, break_ends_ms: Sequ
     )
     unbroken = outages_passed.diff() == 0 if break_ends_ms else pl.lit(value=True)
     chained = pl.when(pl.col("previous_id").is_not_null()).then(pl.col("previous_id") == pl.col("update_id").shift())
+    goes_on = epoch_of("update_id").diff().fill_null(0) == 0
     has_before = pl.int_range(pl.len()) > 0
     last_ms = pl.lit(scalars.last_update_ms, dtype=pl.Int64)
     return both.with_columns(
@@ -101,7 +104,7 @@ def with_continuity(rows: pl.LazyFrame, opening: CarryState, break_ends_ms: Sequ
         mid=mid(),
         spread_bps=spread_bps(),
         has_before=has_before,
-        contiguous=has_before & chained.otherwise(unbroken),
+        contiguous=has_before & goes_on & chained.otherwise(unbroken),
     )
 
 

@@ -9,6 +9,7 @@ import polars as pl
 from ofi_cvd.common.times import DAY_MS
 from ofi_cvd.features.carry import CarryState
 from ofi_cvd.features.exact import UNITS, ratio
+from ofi_cvd.features.trades import is_behind_gap
 from ofi_cvd.features.windows import ZRule, trailing_scale, trailing_z, with_moments
 from ofi_cvd.settings import Settings
 
@@ -66,7 +67,7 @@ def with_completeness(trades: pl.LazyFrame, *, complete_before: bool, outage_end
     passed = (
         pl.any_horizontal(pl.col("ts_ms") >= end for end in outage_ends_ms) if outage_ends_ms else pl.lit(value=False)
     )
-    broken = ((pl.col("gap_before") > 0) | passed).cum_max()
+    broken = (is_behind_gap() | passed).cum_max()
     return trades.with_columns(cvd_complete=pl.lit(complete_before) & ~broken)
 
 

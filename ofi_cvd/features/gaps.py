@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from ofi_cvd.features.epochs import UNKNOWN, Opening, key_at
+
 
 @dataclass(frozen=True, order=True)
 class Span:
@@ -43,6 +45,12 @@ class IdGap:
     before_ms: int
     after_ms: int
 
+    @property
+    def missing(self) -> int:
+        """How many ids are missing; 1 where the ids began anew, since nobody knows."""
+        count = self.last - self.first + 1
+        return count if count < UNKNOWN else 1
+
 
 def ledger_gaps(records: Iterable[Mapping[str, object]], symbol: str, stream: str) -> list[LedgerGap]:
     """Return the usable `gap` records of one stream of a symbol, sorted, each once."""
@@ -55,6 +63,15 @@ def ledger_gaps(records: Iterable[Mapping[str, object]], symbol: str, stream: st
         if start is not None and end is not None and start <= end:
             found.add(LedgerGap(start, end, _int(record.get("expected")), _int(record.get("received"))))
     return sorted(found, key=lambda gap: (gap.start_ms, gap.end_ms, gap.expected or 0, gap.received or 0))
+
+
+def keyed(gap: LedgerGap, openings: Sequence[Opening]) -> LedgerGap:
+    """Return a gap whose ids are keys: of the epoch of its beginning, or of both its ends where the ids fall between."""
+    if gap.expected is None or gap.received is None:
+        return gap
+    received_ms = gap.start_ms if gap.expected < gap.received else gap.end_ms
+    expected, received = key_at(gap.expected, gap.start_ms, openings), key_at(gap.received, received_ms, openings)
+    return LedgerGap(gap.start_ms, gap.end_ms, expected, received)
 
 
 def unrepaired(gaps: Sequence[LedgerGap], holes: Sequence[IdGap], first_seen: int, last_seen: int) -> list[Span]:

@@ -13,6 +13,7 @@ import polars as pl
 from ofi_cvd.common.times import HOUR_MS, SECOND_MS
 from ofi_cvd.features.carry import CarryState
 from ofi_cvd.features.exact import ceil_to, ratio
+from ofi_cvd.features.trades import is_behind_gap
 from ofi_cvd.settings import Settings
 
 RET_UNITS: Final = 10**12
@@ -28,7 +29,7 @@ def per_second(trades: pl.LazyFrame) -> pl.LazyFrame:
             pl.col("price").last(),
             pl.len().cast(pl.Int64).alias("trades"),
             pl.col("delta_units").sum().alias("delta_in_second"),
-            (pl.col("gap_before") > 0).sum().cast(pl.Int64).alias("gaps_in_second"),
+            is_behind_gap().sum().cast(pl.Int64).alias("gaps_in_second"),
         )
     )
 

@@ -67,7 +67,7 @@ def break_ends(context: HourContext, trade: TradeFrames, book: BookFrames) -> pl
     hour = context.hour
     ends_ms = hour.within([outage.end_ms for outage in context.outages])
     outages = pl.LazyFrame({"end_ms": ends_ms}, schema={"end_ms": pl.Int64})
-    gaps = trade.canonical.filter(pl.col("gap_before") > 0).select(end_ms="ts_ms")
+    gaps = trade.canonical.filter(trades.is_behind_gap()).select(end_ms="ts_ms")
     is_broken = pl.col("is_new") & pl.col("has_before") & ~pl.col("contiguous")
     broken = book.updates.filter(is_broken).select(end_ms="ts_ms")
     return pl.concat([hour.opening.rows("breaks"), outages, gaps, broken])

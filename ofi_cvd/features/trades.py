@@ -11,6 +11,7 @@ from typing import Final
 import polars as pl
 
 from ofi_cvd.features.carry import CarryState
+from ofi_cvd.features.epochs import UNKNOWN, epoch_of, id_of
 from ofi_cvd.features.exact import negated, ratio, units
 
 MAX_AHEAD_MS: Final = 86_400_000
@@ -109,16 +110,18 @@ def with_missing_ids(rows: pl.LazyFrame, opening: CarryState) -> pl.LazyFrame:
 def canonical(with_ids: pl.LazyFrame, opening: CarryState) -> pl.LazyFrame:
     """Return the admitted trades of an hour, from its rows with missing ids counted and what the hour before left.
 
-    `gap_before` counts the ids missing since the last admitted trade; a row that is not admitted closes its own id.
+    `gap_before` counts the ids missing since the last admitted trade; a row that is not admitted closes its own id. It is
+    null on the first trade of an epoch: nobody knows how many are missing.
     """
     so_far = pl.col("missing_so_far")
+    missing = so_far - so_far.shift(fill_value=0)
     return (
         with_ids.filter(pl.col("reject_reason").is_null())
         .with_columns(
             ts_ms=pl.max_horizontal(
                 pl.col("traded_ms").cum_max(), pl.lit(opening.scalars.last_trade_ms, dtype=pl.Int64)
             ),
-            gap_before=so_far - so_far.shift(fill_value=0),
+            gap_before=pl.when(missing < UNKNOWN).then(missing),
             delta_units=signed_units(),
         )
         .select(
@@ -126,15 +129,20 @@ def canonical(with_ids: pl.LazyFrame, opening: CarryState) -> pl.LazyFrame:
             event_ts_ms=pl.when(~pl.col("from_rest")).then("pushed_ms"),
             price=pl.col("price").cast(pl.Float64),
             qty=pl.col("qty").cast(pl.Float64),
-            agg_trade_id="trade_id",
+            agg_trade_id=id_of("trade_id"),
             latency_ms=latency_ms(),
             side=side(),
             recv_ts_ms=pl.col("recv_ns").floordiv(1_000_000),
             gap_before="gap_before",
-            id_epoch=pl.lit(0, dtype=pl.Int64),
+            id_epoch=epoch_of("trade_id"),
             delta_units="delta_units",
         )
     )
+
+
+def is_behind_gap() -> pl.Expr:
+    """Return whether trades are missing just before a trade: ids, or an unknown number where the ids began anew."""
+    return (pl.col("gap_before") > 0).fill_null(value=True)
 
 
 def side() -> pl.Expr:

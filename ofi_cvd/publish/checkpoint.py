@@ -14,6 +14,7 @@ import msgspec
 
 from ofi_cvd.common import files
 from ofi_cvd.errors import PublishError, UsageError
+from ofi_cvd.features.epochs import Opening
 from ofi_cvd.features.gaps import IdGap
 from ofi_cvd.publish.basis import Basis, Position
 from ofi_cvd.schemas import SPEC_VERSION, Kind
@@ -38,12 +39,14 @@ class Source(msgspec.Struct):
         size: plain bytes read.
         first_key, last_key: smallest and largest id among its readable rows; None without one.
         refused: lines not readable, by reason.
+        first_ms: earliest time among its websocket rows; None without one.
     """
 
     size: int
     first_key: int | None = None
     last_key: int | None = None
     refused: dict[str, int] = {}
+    first_ms: int | None = None
 
 
 class HourEntry(msgspec.Struct):
@@ -81,12 +84,36 @@ class HourEntry(msgspec.Struct):
     id_gaps: list[IdGap] = []
 
 
+class Epochs(msgspec.Struct):
+    """The epochs of one symbol's streams.
+
+    Attributes:
+        trades, updates: the rows that open one.
+        trades_undecided_ms, updates_undecided_ms: time of the first row that may open one, and too few rows say so yet.
+    """
+
+    trades: list[Opening] = []
+    updates: list[Opening] = []
+    trades_undecided_ms: int | None = None
+    updates_undecided_ms: int | None = None
+
+    def undecided_ms(self, *, is_trade: bool) -> int | None:
+        """Return from when on one stream may be in another epoch."""
+        return self.trades_undecided_ms if is_trade else self.updates_undecided_ms
+
+    def is_decided(self, end_ms: int) -> bool:
+        """Return whether it is known in which epochs the rows before an instant are."""
+        undecided = (self.trades_undecided_ms, self.updates_undecided_ms)
+        return all(at_ms is None or at_ms >= end_ms for at_ms in undecided)
+
+
 class SymbolEntry(msgspec.Struct):
     """Everything about one symbol.
 
     Attributes:
         hours: by start in ms.
         sources: by `hour_ms/name`.
+        epochs: where the ids of its streams began anew; every id kept here is a key (see `ofi_cvd.features.epochs`).
         ahead: id gaps seen behind the last hour.
         late: hours that rows belong to which they were not built with.
         last_recv_ms: latest receipt read.
@@ -96,6 +123,7 @@ class SymbolEntry(msgspec.Struct):
 
     hours: dict[int, HourEntry] = {}
     sources: dict[str, Source] = {}
+    epochs: Epochs = msgspec.field(default_factory=Epochs)
     ahead: list[IdGap] = []
     late: list[int] = []
     last_recv_ms: int = 0

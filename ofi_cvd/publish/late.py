@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import polars as pl
 
 from ofi_cvd.common.times import HOUR_MS
-from ofi_cvd.publish.checkpoint import HourEntry
+from ofi_cvd.publish.checkpoint import HourEntry, SymbolEntry
 from ofi_cvd.publish.spool_source import Late
 
 
@@ -41,6 +41,17 @@ def hours_of_late(hours: Mapping[int, HourEntry], late: Late) -> set[int]:
         before = ends[int(lasts.search_sorted(lasts[here - 1], side="left"))][0]
         found |= {before, *(min(max(at, before), ends[here][0]) for at in times)} & hours.keys()
     return found
+
+
+def keep(entry: SymbolEntry, hour_ms: int, others: Collection[int]) -> set[int]:
+    """Leave an hour as it is, others, and the late ones behind it; return the latter."""
+    hours, behind = entry.hours, set[int]()
+    while (at := hour_ms + HOUR_MS * (len(behind) + 1)) in entry.late:
+        behind.add(at)
+    for at in {hour_ms, *others, *behind} & hours.keys():
+        hours[at].is_kept = True
+    entry.late = [at for at in entry.late if at in hours and not hours[at].is_kept]
+    return behind
 
 
 def _ids(hour: HourEntry, *, is_trade: bool) -> tuple[int | None, int | None]:

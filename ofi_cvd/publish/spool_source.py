@@ -9,11 +9,13 @@ import polars as pl
 
 from ofi_cvd.common.times import HOUR_MS
 from ofi_cvd.errors import SpoolError
+from ofi_cvd.features.epochs import find_openings, may_open, with_keys
 from ofi_cvd.publish.basis import Position
-from ofi_cvd.publish.checkpoint import Source
+from ofi_cvd.publish.checkpoint import Epochs, Source
+from ofi_cvd.publish.epochs import EpochsChanged, may_begin_between, note_found, openings_of, source_of
 from ofi_cvd.publish.ingest import Reader
 from ofi_cvd.publish.pending import PendingRows, pending_trades, pending_updates
-from ofi_cvd.publish.segments import list_sources, segment_rows, source_size, superseded
+from ofi_cvd.publish.segments import SegmentFile, list_sources, segment_rows, source_size, superseded
 from ofi_cvd.settings import Settings
 from ofi_cvd.spool.layout import hour_dir
 from ofi_cvd.spool.reader import line_start
@@ -49,6 +51,7 @@ class SpoolSource:
         settings: where the spool is and which two streams count.
         levels: levels of the book source that carry a weight.
         sources: files as they were last read; kept up to date.
+        epochs: where ids began anew, as far as is known; kept up to date.
         on_late: told of rows never read before that lie in hours built already.
     """
 
@@ -58,9 +61,12 @@ class SpoolSource:
         settings: Settings,
         levels: int,
         sources: dict[str, Source],
+        epochs: Epochs,
         on_late: Callable[[Late], None],
     ) -> None:
         self._sources, self._settings, self._on_late, self._levels = sources, settings, on_late, levels
+        self._epochs = epochs
+        self._is_known: set[bool] = set()  # streams whose epochs are known from all their files
         self.reader: Reader | None = None
         streams = {settings.trade_stream, settings.source}
         files = list_sources(settings.spool_dir, [symbol], streams)
@@ -127,9 +133,9 @@ class SpoolSource:
             SpoolError: such a segment is damaged.
         """
         for name, segment in superseded(self._settings.spool_dir, self._sources, self._files).items():
-            rows, _ = segment_rows(segment, self._levels)
             is_trade = self._is_trade(name)
             pending = self._pending(is_trade=is_trade)
+            rows = self._keyed(segment_rows(segment, self._levels)[0], is_trade=is_trade)
             self._on_late(Late(is_trade, rows[pending.key], rows.select(pending.time).to_series()))
             del self._sources[name]
 
@@ -180,21 +186,78 @@ class SpoolSource:
         pending = self._pending(is_trade=is_trade)
         assert self.reader is not None  # noqa: S101  # whoever reads has opened the parser
         rows = self.reader.read(file, self._sizes[name])
-        frame, key = rows.frame, pl.col(pending.key)
+        frame = self._keyed(rows.frame, is_trade=is_trade)
+        now = source_of(frame, pending.key, pending.time, self._sizes[name], dict(rows.refused))
         built = self.built.of(is_trade=is_trade)
         is_news = source is None or source.size != self._sizes[name]
+        if is_trade not in self._is_known and self._may_change_epochs(name, frame, now, is_news=is_news):
+            self._find_epochs(is_trade=is_trade)
         self.news += is_news
         if built is not None and is_news:
             known = 0 if source is None else line_start(file, source.size)
-            fresh = self.reader.read(file, self._sizes[name], known).frame if known else frame
+            fresh = frame
+            if known:
+                fresh = self._keyed(self.reader.read(file, self._sizes[name], known).frame, is_trade=is_trade)
             late = fresh.filter(~pending.is_behind(built))
             if not late.is_empty():
                 self._on_late(Late(is_trade, late[pending.key], late.select(pending.time).to_series()))
-        first, last, recv_ns = frame.select(key.min(), key.max().alias("last"), pl.col("recv_ns").max()).row(0)
-        self._sources[name] = Source(self._sizes[name], first, last, dict(rows.refused))
-        self.last_recv_ms = max(self.last_recv_ms, (recv_ns or 0) // 1_000_000)
+        self._sources[name] = now
+        self.last_recv_ms = max(self.last_recv_ms, int(frame.select(pl.col("recv_ns").max()).item() or 0) // 1_000_000)
         pending.add(frame)
         self._unread.remove(name)
+
+    def _keyed(self, frame: pl.DataFrame, *, is_trade: bool) -> pl.DataFrame:
+        columns = ["trade_id"] if is_trade else ["update_id", "previous_id"]
+        pending = self._pending(is_trade=is_trade)
+        return with_keys(frame, openings_of(self._epochs, is_trade=is_trade), columns, pending.time)
+
+    def _may_change_epochs(self, name: str, frame: pl.DataFrame, now: Source, *, is_news: bool) -> bool:
+        """Return whether the rows of a file may open an epoch, or show that another did not open as it is known."""
+        if now.first_ms is None:
+            return False
+        is_trade = self._is_trade(name)
+        pending, openings = self._pending(is_trade=is_trade), openings_of(self._epochs, is_trade=is_trade)
+        if is_news and self._epochs.undecided_ms(is_trade=is_trade) is not None:
+            return True
+        if is_news and openings and now.first_ms <= openings[-1].decided_ms:
+            return True
+        others = [
+            one
+            for other, one in self._sources.items()
+            if other != name and one.first_ms is not None and self._is_trade(other) == is_trade
+        ]
+        if any(may_begin_between(now, one) for one in others):
+            return True
+        of_socket = frame.filter(pl.col("precedence") == 0).select(pending.key, at_ms=pending.time)
+        return may_open(of_socket, pending.key)
+
+    def _find_epochs(self, *, is_trade: bool) -> None:
+        """Find the epochs of a stream from all its files.
+
+        Raises:
+            EpochsChanged: they are not those known; rows read so far are forgotten, files known have their new keys.
+        """
+        assert self.reader is not None  # noqa: S101  # whoever reads has opened the parser
+        pending = self._pending(is_trade=is_trade)
+        names = [name for name in self._files if self._is_trade(name) == is_trade]
+        rows = pl.concat(
+            self.reader.read(self._files[name], self._sizes[name])
+            .frame.filter(pl.col("precedence") == 0)
+            .select(id=pending.key, at_ms=pending.time)
+            for name in names
+            if not isinstance(self._files[name], SegmentFile)
+        )
+        self._is_known.add(is_trade)
+        since_ms = None if self.has_all_files else int(rows.select(pl.col("at_ms").min()).item())
+        try:
+            note_found(self._epochs, find_openings(rows["at_ms"], rows["id"]), since_ms, is_trade=is_trade)
+        except EpochsChanged:
+            for name in set(names) & self._sources.keys():
+                then = self._sources[name]
+                frame = self._keyed(self.reader.read(self._files[name], self._sizes[name]).frame, is_trade=is_trade)
+                self._sources[name] = source_of(frame, pending.key, pending.time, then.size, then.refused)
+            self.news += 1
+            raise
 
     def seen_ids(self) -> tuple[int, int]:
         """Return the first and last trade id read from any file; (0, -1) before the first."""

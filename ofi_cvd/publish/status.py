@@ -79,7 +79,7 @@ def _of(symbol: str, settings: Settings, entry: SymbolEntry) -> SymbolStatus:
     for hour in entry.hours.values():
         found.final_hours += hour.final
         found.open_hours += not hour.final
-        found.trade_ids_missing += sum(gap.last - gap.first + 1 for gap in hour.id_gaps)
+        found.trade_ids_missing += sum(gap.missing for gap in hour.id_gaps)
         _add(found.objections, hour.reject_reasons)
         for one in hour.slices.values():
             for kind, rows in one.rows.items():

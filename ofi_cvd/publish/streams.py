@@ -8,7 +8,7 @@ from pathlib import Path
 from ofi_cvd.settings import Settings
 from ofi_cvd.spool.layout import list_files
 from ofi_cvd.spool.ledger import read_ledger
-from ofi_cvd.spool.segments import inputs_in_force, list_segments
+from ofi_cvd.spool.segments import ImportedInput, inputs_in_force, is_covered, list_segments
 
 TRADE_STREAMS = ("aggTrade", "trade")
 _NOT_BOOKS = frozenset({*TRADE_STREAMS, "depthSnapshot", "forceOrder", "markPrice@1s"})
@@ -22,6 +22,12 @@ def streams_of_spool(root: Path, symbols: Collection[str] | None = None) -> dict
     for segment in list_segments(root, inputs_in_force(read_ledger(root)), symbols=symbols):
         found.setdefault(segment.symbol, set()).add(segment.stream)
     return found
+
+
+def is_imported(inputs: Collection[ImportedInput], symbol: str, settings: Settings, end_ms: int) -> bool:
+    """Return whether inputs of the trade stream and of the book source, where there is one, cover an hour's end."""
+    streams = {settings.trade_stream, settings.source} - {"none"}
+    return all(is_covered(inputs, symbol, stream, end_ms) for stream in streams)
 
 
 def matching_settings(streams: dict[str, set[str]], settings: Settings) -> dict[str, str]:

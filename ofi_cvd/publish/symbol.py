@@ -13,20 +13,21 @@ from ofi_cvd.binance.wire import depth_levels
 from ofi_cvd.common.times import HOUR_MS, hour_of, show_time
 from ofi_cvd.errors import PublishError, SpoolError
 from ofi_cvd.features.carry import CarryState
-from ofi_cvd.features.gaps import ledger_gaps
 from ofi_cvd.features.hour import Hour
 from ofi_cvd.publish import states
-from ofi_cvd.publish.basis import Basis, Influences, LedgerGaps, basis, id_gaps, influences
+from ofi_cvd.publish.basis import Basis, Influences, basis, id_gaps, influences
 from ofi_cvd.publish.checkpoint import HourEntry, SymbolEntry
+from ofi_cvd.publish.epochs import EpochsChanged, keyed_ledger, reset_hours
 from ofi_cvd.publish.hour import Built, close_hour, first_admitted_ms, hour_from, id_gaps_of
 from ofi_cvd.publish.ingest import Reader
 from ofi_cvd.publish.job import Job, horizon_ms, slice_starts, without_parts
-from ofi_cvd.publish.late import hours_of_late
+from ofi_cvd.publish.late import hours_of_late, keep
 from ofi_cvd.publish.parse_cache import ParseCache
 from ofi_cvd.publish.plan import Known, Passes, due_hours
 from ofi_cvd.publish.slices import is_compacted, metadata, publish_hour
 from ofi_cvd.publish.spool_source import Ends, Late, SpoolSource, receipts_for
-from ofi_cvd.spool.segments import inputs_in_force, is_covered
+from ofi_cvd.publish.streams import is_imported
+from ofi_cvd.spool.segments import inputs_in_force
 
 OnHour = Callable[[int, HourEntry], None]
 
@@ -43,13 +44,11 @@ class SymbolBuild:
         cache: ParseCache | None = None,
     ) -> None:
         self.job, self.entry, self.settings, self.on_hour, self.cache = job, entry, job.settings, on_hour, cache
-        self.ledger = LedgerGaps(
-            ledger_gaps(ledger, job.symbol, self.settings.trade_stream),
-            ledger_gaps(ledger, job.symbol, self.settings.source),
-        )
+        self._records = ledger
+        self.ledger = keyed_ledger(ledger, job.symbol, self.settings, entry.epochs)
         self.inputs = inputs_in_force(ledger)
         self.levels = min(self.settings.levels, depth_levels(self.settings.source) or 1)
-        self.spool = SpoolSource(job.symbol, self.settings, self.levels, entry.sources, self._note_late)
+        self.spool = SpoolSource(job.symbol, self.settings, self.levels, entry.sources, entry.epochs, self._note_late)
         self.opening = CarryState()
         self._standing: int | None = None  # the hour that the pending rows and the state are open at
         self._influences = self._influences_of(entry.hours)
@@ -82,10 +81,24 @@ class SymbolBuild:
             self._due = self._due_at_start()
             self.entry.done = False
             self.spool.built = self._ends_before(None)
-            while (hour_ms := self._next_hour()) is not None:
-                self._build(hour_ms)
+            while not self._build_all():
+                pass
             self.entry.done = True
             states.thin(self.settings.state_dir, self.entry.hours, self.entry.hours)
+
+    def _build_all(self) -> bool:
+        """Build the hours that are due; false if ids turn out to begin anew elsewhere, by which everything is known anew."""
+        try:
+            while (hour_ms := self._next_hour()) is not None:
+                self._build(hour_ms)
+        except EpochsChanged as changed:
+            reset_hours(self.entry, changed.from_ms)
+            self.ledger = keyed_ledger(self._records, self.job.symbol, self.settings, self.entry.epochs)
+            self._influences = self._influences_of(self.entry.hours)
+            self._due |= {*self.entry.late, *self._still_due()}
+            self.spool.built, self._standing = self._ends_before(None), None
+            return False
+        return True
 
     def _due_at_start(self) -> set[int]:
         """Return the hours that are due before any file is read."""
@@ -157,7 +170,7 @@ class SymbolBuild:
         return True
 
     def _note_late(self, late: Late) -> None:
-        """Make the hours due that late rows may belong to; the checkpoint remembers them."""
+        """Make the hours due that late rows may belong to."""
         found = hours_of_late(self.entry.hours, late)
         self.entry.late = sorted({*self.entry.late, *found})
         self._due |= found
@@ -206,13 +219,7 @@ class SymbolBuild:
 
     def _keep(self, hour_ms: int) -> None:
         """Leave an hour as it is, and those that wait for it: said once, hours that do not need its files go on."""
-        hours, behind = self.entry.hours, hour_ms + HOUR_MS
-        while behind in self.entry.late:
-            self._recomputed.add(behind)
-            behind += HOUR_MS
-        for at in {hour_ms, *self._recomputed} & hours.keys():
-            hours[at].is_kept = True
-        self.entry.late = [at for at in self.entry.late if at in hours and not hours[at].is_kept]
+        self._recomputed |= keep(self.entry, hour_ms, self._recomputed)
 
     def _build(self, hour_ms: int) -> None:
         """Compute, publish and close one hour, unless reading for it shows that an earlier one is due."""
@@ -258,16 +265,12 @@ class SymbolBuild:
             self._influences = fresh
         return basis(hour_ms, hours, self._influences, self.entry.last_event_ms, entry)
 
-    def _is_imported(self, end_ms: int) -> bool:
-        """Return whether inputs of the trade stream and of the book source, where there is one, cover an hour's end."""
-        streams = {self.settings.trade_stream, self.settings.source} - {"none"}
-        return all(is_covered(self.inputs, self.job.symbol, stream, end_ms) for stream in streams)
-
     def _close(self, hour: Hour, built: Built, entry: HourEntry, then: Influences) -> None:
         """Publish an hour's slices and its closing state, and note what follows from them."""
         known = self.entry.hours.get(hour.start_ms, HourEntry())
         is_received = horizon_ms(self.job, self.entry) > hour.end_ms and hour.last_event_ms >= hour.end_ms
-        entry.final = is_received or self._is_imported(hour.end_ms)
+        is_in = is_received or is_imported(self.inputs, self.job.symbol, self.settings, hour.end_ms)
+        entry.final = is_in and self.entry.epochs.is_decided(hour.end_ms)
         entry.reject_reasons = built.reject_reasons
         entry.slice_secs = known.slice_secs if known.slices and not self.job.rebuild else self.job.slice_secs
         if is_compacted(known, self.settings.data_dir, hour.symbol, hour.start_ms):
@@ -282,9 +285,8 @@ class SymbolBuild:
             known=known,
             facts=metadata(self.settings, entry.slice_secs),
         )
-        hours, state_dir = self.entry.hours, self.settings.state_dir
-        lookback_secs = self.settings.vol_lookback_secs
-        states.save(state_dir, hour.symbol, hour.start_ms, built.closing, entry, hours, lookback_secs)
+        hours, state_dir, reach_secs = self.entry.hours, self.settings.state_dir, self.settings.vol_lookback_secs
+        states.save(state_dir, hour.symbol, hour.start_ms, built.closing, entry, hours, reach_secs)
         hours[hour.start_ms] = entry
         states.thin(state_dir, hours, [max(hours) - states.KEPT_MS - HOUR_MS])
         self.entry.late = [at for at in self.entry.late if at != hour.start_ms]

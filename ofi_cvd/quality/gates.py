@@ -89,6 +89,11 @@ def _trade_ids(figures: Figures, window: Window, settings: Settings) -> Gate:
         if row["trade_ids_missing"]:
             first = clock(row["first_gap_ms"])
             told.append(f"{symbol} {row['trade_ids_missing']} in {row['trade_gaps']} gaps, first at {first}")
+        if row["epochs_opened"]:
+            missing += row["epochs_opened"]  # an unknown number each, at least one
+            told.append(
+                f"{symbol} ids began anew {row['epochs_opened']} times, first at {clock(row['first_opening_ms'])}"
+            )
         if absent:
             told.append(f"{symbol} {absent} absent and not declared")
     detail = f"missing: {some(told)}" if told else "no id is missing"

@@ -85,6 +85,21 @@ def _without(kind: Kind, from_s: int, to_s: int) -> Fault:
     return lambda found: {**found, kind: found[kind].filter(~lost)}
 
 
+def _ids_anew(from_s: int) -> Fault:
+    """Let the venue begin its ids anew at a second."""
+    is_behind = pl.col("ts_ms") >= START_MS + from_s * 1000
+    is_first = is_behind & (is_behind.cum_sum() == 1)
+    changes = (
+        (
+            pl.col("agg_trade_id")
+            - pl.when(is_behind).then(pl.col("agg_trade_id").filter(is_behind).min() - 7).otherwise(0)
+        ),
+        pl.when(~is_first).then("gap_before").alias("gap_before"),
+        is_behind.cast(pl.Int64).alias("id_epoch"),
+    )
+    return lambda found: {**found, "prices": found["prices"].with_columns(*changes)}
+
+
 def _no_quiet_low(found: Tables) -> Tables:
     quiet_low = pl.col("scenario_2x2") == "Q_L"
     change = [pl.when(~quiet_low).then(name).alias(name) for name in ("regime", "vol_bucket", "scenario_2x2")]
@@ -96,6 +111,7 @@ def _no_quiet_low(found: Tables) -> Tables:
     [
         pytest.param(hole(3000, 5, declared=True), {"trade_ids"}, "BTCUSDT 5 in 1 gaps", id="a declared hole"),
         pytest.param(hole(3000, 5), {"trade_ids"}, "BTCUSDT 5 absent and not declared", id="a hole nobody declared"),
+        pytest.param(_ids_anew(3000), {"trade_ids"}, "BTCUSDT ids began anew 1 times", id="ids began anew"),
         pytest.param(hole(2400, 360), {"trade_ids", "empty_minutes"}, "BTCUSDT 3 of 60", id="three minutes lost"),
         pytest.param(twice("prices", 0.01), {"duplicates"}, "BTCUSDT prices 72 of 7272 rows", id="trades twice"),
         pytest.param(twice("ofi", 0.01), {"duplicates"}, "BTCUSDT ofi 360", id="buckets twice"),
