@@ -51,7 +51,7 @@
       placed(layout, 1);
       layout.margin = { ...layout.margin, l: 44, r: 8 };
       layout.font.size = 10;
-      layout.legend = { ...layout.legend, x: 0, xanchor: "left", y: -0.25, yanchor: "top", orientation: "h" };
+      layout.legend = { ...layout.legend, x: 0, xanchor: "left", y: layout.meta?.panels ? -60 / (layout.height - 112) : -0.25, yanchor: "top", orientation: "h" };
       for (const key of axes(layout, "x")) layout[key].nticks = 4;
     } else if (innerWidth < 1000) placed(layout, 2);
     return layout;
