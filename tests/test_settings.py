@@ -138,11 +138,11 @@ def test_settings_are_frozen() -> None:
 
 
 def test_maps_speak_of_symbols() -> None:
-    """The symbol's own value, else that of the star, else none."""
+    """The symbol's own value, else that of the star; a map of fee tiers that leaves one out means TM."""
     found = load({"active_tps": "BTCUSDT=12,*=2.0", "fee_tier": "BTCUSDT=TL"}, environ={}, toml=NO_FILE).settings
     assert found.for_symbol("active_tps", "BTCUSDT") == "12"
     assert found.for_symbol("active_tps", "ETHUSDT") == "2.0"
-    assert found.for_symbol("fee_tier", "ETHUSDT") is None
+    assert found.for_symbol("fee_tier", "ETHUSDT") == "TM"
     assert Settings().for_symbol("fee_tier", "ETHUSDT") == "TM"
 
 

@@ -85,7 +85,8 @@ def commands() -> list[tuple[str, str]]:
         for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE):
             for line in block.splitlines():
                 command = re.split(r"\s{2,}|\s#|\s&&", line.strip())[0]
-                if command.startswith("ofi ") and not PLACEHOLDER.search(re.sub(r'"[^"]*"|=\S+', "", command)):
+                is_call = command.startswith("ofi ") and not command.startswith("ofi = ")  # a variable of a notebook
+                if is_call and not PLACEHOLDER.search(re.sub(r'"[^"]*"|=\S+', "", command)):
                     found.append((page.name, command))
     return found
 

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from ofi_cvd.cli import main
+from ofi_cvd.dataset.sample import SAMPLE_DIR
 from ofi_cvd.quality import queries
 from ofi_cvd.quality.report import schema
 from tests.quality.synthetic import START_MS, Market, hole, ledger, publish, with_fault
@@ -117,7 +118,7 @@ def test_dq_without_a_run_judges_whole_minutes_of_the_recording(ofi: Ofi, tmp_pa
     [
         (("dq",), "expected a dataset, or --start and --end of the run to judge, found no file"),
         (("dq", "--start", "yesterday"), "--start: expected a UTC time such as"),
-        (("dq", "--start", "2025-10-16", "--end", "2025-10-15"), "expected a window that starts before it ends"),
+        (("dq", "--start", "2025-10-16", "--end", "2025-10-15"), "expected a start before the end"),
         (("dq", "--symbols", "btc"), "expected upper-case exchange symbols"),
         (("sql",), "expected the name of a query"),
         (("sql", "no_such_query"), "expected one of absent_ids"),
@@ -134,7 +135,8 @@ def test_dq_without_a_run_judges_whole_minutes_of_the_recording(ofi: Ofi, tmp_pa
 )
 def test_wrong_usage_is_one_sentence_and_exit_2(ofi: Ofi, arguments: tuple[str, ...], says: str) -> None:
     """What was expected and what was found, on stderr."""
-    assert ofi(*arguments) == 2
+    sample = ("--data-dir", str(SAMPLE_DIR)) if len(arguments) > 1 and arguments[0] == "sql" else ()
+    assert ofi(*arguments, *sample) == 2
     assert says in ofi.err
     assert len(ofi.err.strip().splitlines()) == 1
     assert ofi.out == ""
@@ -185,7 +187,8 @@ def test_sql_list_shows_purpose_and_parameters(ofi: Ofi) -> None:
     """Every file of sql/ is listed."""
     assert ofi("sql", "--list") == 0
     assert all(name in ofi.out for name in queries.names())
-    assert "published_ends BIGINT[]" in ofi.out
+    assert ofi("sql", "--list", "--format", "json") == 0
+    assert "published_ends" in ofi.out
 
 
 def test_compact_says_what_it_did(ofi: Ofi, tmp_path: Path) -> None:

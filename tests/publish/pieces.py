@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -142,7 +143,7 @@ def killed_at(touch: int, root: Path) -> Iterator[list[str]]:
             raise Killed(what)
 
     def dying_fsync(fd: int) -> None:
-        if len(touches) + 1 >= touch:
+        if len(touches) + 1 >= touch and stat.S_ISREG(os.fstat(fd).st_mode):  # a folder has no half
             os.ftruncate(fd, os.fstat(fd).st_size // 2)
         touched("fsync")
         fsync(fd)

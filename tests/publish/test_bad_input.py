@@ -246,7 +246,7 @@ def test_an_empty_file(tmp_path: Path, chosen: Settings) -> None:
 
 def test_a_spool_without_the_symbols(tmp_path: Path) -> None:
     """Nothing to build is wrong usage: the sentence names streams, symbols and folder."""
-    with pytest.raises(UsageError, match=r"expected aggTrade or depth10@100ms files of BTCUSDT below .*, found none"):
+    with pytest.raises(UsageError, match=r"expected aggTrade or depth10@100ms of BTCUSDT below .*, found nothing"):
         build(settings_for(tmp_path, SMALL_PARAMS), workers=1)
 
 

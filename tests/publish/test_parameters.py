@@ -10,13 +10,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ofi_cvd import settings as settings_module
 from ofi_cvd.errors import InputError, SettingError, UsageError
 from ofi_cvd.publish import checkpoint, run
 from ofi_cvd.publish.compact import compact
 from ofi_cvd.publish.parts import parameters_of
 from ofi_cvd.publish.run import build
 from ofi_cvd.settings import Settings
+from ofi_cvd.settings import model as settings_model
 from tests.datasets import settings_for
 from tests.publish.test_restatement import market
 from tests.spool_files import write_spool
@@ -72,7 +72,7 @@ def test_a_parameter_introduced_later_is_not_written_while_it_has_its_default(mo
     """Fingerprints of older datasets survive."""
     plain, changed = Settings(), Settings(winsor_limit=5)
     assert "WINSOR_LIMIT" in plain.canonical_parameters()
-    monkeypatch.setattr(settings_module, "LATER_PARAMETERS", ("winsor_limit",))
+    monkeypatch.setattr(settings_model, "LATER_PARAMETERS", ("winsor_limit",))
     assert "WINSOR_LIMIT" not in plain.canonical_parameters()
     assert json.loads(changed.canonical_parameters())["WINSOR_LIMIT"] == 5
     assert plain.fingerprint() != changed.fingerprint()

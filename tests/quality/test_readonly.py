@@ -36,7 +36,7 @@ def dataset(root: Path) -> Iterator[Dataset]:
         ("WITH a AS (SELECT 1 AS x) FROM a", 1),
         ("-- a comment\nEXPLAIN /* twice */ ANALYZE SELECT * FROM ofi", 1),
         ("EXPLAIN SELECT 1", 1),
-        ("DESCRIBE prices", 18),
+        ("DESCRIBE prices", 19),
         ("SUMMARIZE fusion", 17),
         ("SELECT DISTINCT event FROM ledger", 3),
         ("FROM events LIMIT 3;", 3),
