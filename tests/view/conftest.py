@@ -79,9 +79,9 @@ def url(root: Path) -> Iterator[str]:
     served.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, of the system."""
+    """Chromium, of the system; a module long, for while it lives no other test of this process can run a loop."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: the page cannot be looked at")
     with sync_playwright() as playwright:
