@@ -15,6 +15,6 @@ def test_kills_cost_less_than_a_second_and_no_trade(tmp_path: Path) -> None:
     assert report.repaired > 0
     assert (report.missing, report.twice) == (0, 0)
     assert report.torn <= 2 * KILLS
-    assert report.id_gaps >= 1
+    assert report.holes >= 1
     assert report.untold == 0
     assert max(report.lost_s) <= 1.0
