@@ -155,7 +155,7 @@ def test_every_artifact_is_there_and_valid(done: Done) -> None:
     reports += [f"dq_reports/{name}" for name in (f"dq_total_{labels[-1]}.json", f"dq_total_{labels[-1]}.html")]
     reports += [f"dq_reports/slices_manifest_total_{labels[-1]}.json"]
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert present == {*reports, f"run_summary_{stamp}.json", f"run_logs/harvest_{stamp}.log"}
+    assert present == {*reports, f"run_summary_{stamp}.json", f"run_logs/harvest_{stamp}.log", "run_logs/run.json"}
     assert set(done.summary["reports"]) == set(reports)
     jsonschema.validate(done.summary, schema("run_summary"))
     for name in reports:
