@@ -11,6 +11,7 @@ import polars as pl
 from ofi_cvd.dataset.arrays import Bools, Ints, floats, ints
 from ofi_cvd.dataset.quotes import Gaps, Quotes, id_gaps, join_gaps, suspect_gaps
 from ofi_cvd.dataset.times import Length, length_ms
+from ofi_cvd.features.trades import is_behind_gap
 from ofi_cvd.schemas import Kind
 
 Price = Literal["mid", "trade"]
@@ -25,8 +26,9 @@ def gaps_of(read: Read, kind: Kind, win_ms: int) -> Gaps:
     """Return where a symbol's data has unrepaired gaps: from `suspect` of `kind` and from missing trade ids."""
     rows = read(kind, ["ts_ms", "suspect"])
     flagged: Bools = np.asarray(rows.get_column("suspect").fill_null(value=False).to_numpy(), dtype=np.bool_)
-    trades = read("prices", ["ts_ms", "gap_before"]).with_columns(pl.col("gap_before").fill_null(0))
-    by_id = id_gaps(ints(trades, "ts_ms"), ints(trades, "gap_before"))
+    trades = read("prices", ["ts_ms", "gap_before"])
+    behind: Bools = np.asarray(trades.select(is_behind_gap()).to_series().to_numpy(), dtype=np.bool_)
+    by_id = id_gaps(ints(trades, "ts_ms"), behind)
     return join_gaps(suspect_gaps(ints(rows, "ts_ms"), flagged, win_ms), by_id)
 
 

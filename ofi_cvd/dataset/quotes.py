@@ -59,9 +59,9 @@ def suspect_gaps(times: Ints, suspect: Bools, win_ms: int) -> Gaps:
     return merge_gaps(before, np.maximum(onset, times[last] - win_ms))
 
 
-def id_gaps(times: Ints, gap_before: Ints) -> Gaps:
-    """Return where trades are missing by id: from the trade before to the trade that carries `gap_before > 0`."""
-    at = np.flatnonzero(gap_before > 0)
+def id_gaps(times: Ints, is_behind_gap: Bools) -> Gaps:
+    """Return where trades are missing by id: from the trade before to the trade that says so."""
+    at = np.flatnonzero(is_behind_gap)
     before = np.where(at > 0, np.minimum(times[np.maximum(at - 1, 0)], times[at] - 1), times[at] - 1)
     return merge_gaps(before, times[at])
 

@@ -9,6 +9,7 @@ from typing import Final
 import polars as pl
 
 from ofi_cvd.common.times import HOUR_MS, MINUTE_MS
+from ofi_cvd.features.trades import is_behind_gap
 from ofi_cvd.schemas import Kind
 from ofi_cvd.view.buckets import bucketed, widened
 from ofi_cvd.view.grid import LEVELS_MS
@@ -47,7 +48,7 @@ def read_hours(tables: Mapping[Kind, pl.LazyFrame]) -> dict[int, Hour]:
     finest = bucketed(tables, LEVELS_MS[0], by_hour=True)
     frames = [finest]
     frames += [widened(finest, level, "hour") for level in LEVELS_MS[1:]]
-    rows = pl.concat([_seen(tables, kind) for kind in ("prices", "ofi")]).sort("ts_ms", maintain_order=True)
+    rows = pl.concat([rows_seen(tables, kind) for kind in ("prices", "ofi")]).sort("ts_ms", maintain_order=True)
     *levels, seen = pl.collect_all([*frames, rows])
     parts = [dict(_split(frame)) for frame in levels]
     return {
@@ -56,14 +57,14 @@ def read_hours(tables: Mapping[Kind, pl.LazyFrame]) -> dict[int, Hour]:
     }
 
 
-def _seen(tables: Mapping[Kind, pl.LazyFrame], kind: Kind) -> pl.LazyFrame:
-    """Return what tells where data is missing: time, table, missing ids and the suspect flag of each row."""
-    missing = pl.col("gap_before").fill_null(0) if kind == "prices" else pl.lit(0, dtype=pl.Int64)
+def rows_seen(tables: Mapping[Kind, pl.LazyFrame], kind: Kind) -> pl.LazyFrame:
+    """Return what tells where data is missing: time and table of each row, whether it is behind a gap, whether it is suspect."""
+    behind_gap = is_behind_gap() if kind == "prices" else pl.lit(value=False)
     return tables[kind].select(
         "ts_ms",
         hour=pl.col("ts_ms") // HOUR_MS * HOUR_MS,
         is_book=pl.lit(kind == "ofi"),
-        missing=missing,
+        behind_gap=behind_gap,
         suspect=pl.col("suspect").fill_null(value=False),
     )
 
@@ -96,7 +97,7 @@ def find_breaks(seen: pl.DataFrame, trades: pl.DataFrame, judged: pl.DataFrame, 
     """
     before = pl.col("ts_ms").shift()
     signs: Sequence[tuple[pl.DataFrame, pl.Expr, str]] = (
-        (trades, pl.col("missing") > 0, "trade ids are missing"),
+        (trades, pl.col("behind_gap"), "trade ids are missing"),
         (judged, pl.col("suspect") & ~pl.col("suspect").shift(fill_value=True), "a break or an outage"),
         (seen, pl.col("ts_ms") - before >= silent_ms, "no rows"),
     )

@@ -109,7 +109,7 @@ def test_data_that_begins_suspect_loses_no_label_after_its_first_row() -> None:
 
 
 def test_missing_ids_are_a_hole_up_to_the_trade_that_says_so() -> None:
-    gaps = id_gaps(np.array([1, 4, 9, 12]), np.array([0, 0, 3, 0]))
+    gaps = id_gaps(np.array([1, 4, 9, 12]), np.array([0, 0, 3, 0]) > 0)
     assert (gaps.starts.tolist(), gaps.ends.tolist()) == ([4], [9])
 
 
