@@ -12,14 +12,13 @@ import argparse
 import asyncio
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from statistics import median
 from urllib.request import urlopen
@@ -29,6 +28,9 @@ from websockets.asyncio.client import connect
 
 SYMBOLS = "BTCUSDT,ETHUSDT,SOLUSDT"
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.serving import serving  # noqa: E402  # run as a script, only this folder is on the path
 
 
 def main() -> None:
@@ -85,21 +87,9 @@ def burst(seconds: float) -> None:
           f"last quarter {median(samples[-quarter:]) / 2**20:.0f}, peak {max(samples) / 2**20:.0f}")  # fmt: skip
 
 
-@contextmanager
-def sender(rate: str, symbols: str = SYMBOLS) -> Iterator[str]:
-    """Run the exchange as a process of its own; yield its URL."""
-    command = [sys.executable, "cli.py", "exchange", "--flood", rate, "--symbols", symbols, "--port", "0"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None  # noqa: S101
-    ready = re.search(r"http://\S+", process.stdout.readline())
-    if not ready:
-        raise SystemExit("the exchange did not start")
-    try:
-        yield ready[0]
-    finally:
-        process.terminate()
-        process.wait()
-        process.stdout.close()
+def sender(rate: str, symbols: str = SYMBOLS) -> AbstractContextManager[str]:
+    """Run the exchange as a process of its own, for as long as the context lasts; it yields its URL."""
+    return serving("--flood", rate, "--symbols", symbols)
 
 
 @contextmanager

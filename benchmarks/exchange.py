@@ -10,12 +10,14 @@ Run: python benchmarks/exchange.py [seconds]
 from __future__ import annotations
 
 import socket
-import subprocess
 import sys
 import time
+from pathlib import Path
 
-COMMAND = [sys.executable, "-c", "from ofi_cvd.cli import main; main()"]
-SERVE = [*COMMAND, "exchange", "--flood", "max", "--symbols", "BTCUSDT", "--port", "0"]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.serving import serving  # run as a script, only this folder is on the path
+
 REQUEST = (
     "GET /public/stream?streams=btcusdt@bookTicker HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
     "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -25,9 +27,8 @@ REQUEST = (
 def main() -> None:
     """Print frames and megabytes a second."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
-    with subprocess.Popen(SERVE, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None  # noqa: S101  # a pipe was asked for
-        port = int(server.stdout.readline().split()[3].rpartition(":")[2])
+    with serving("--flood", "max", "--symbols", "BTCUSDT") as url:
+        port = int(url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(REQUEST.encode())
             received = client.recv(65_536)
@@ -39,7 +40,6 @@ def main() -> None:
             while time.perf_counter() - began < seconds:
                 total += client.recv_into(buffer)
             took = time.perf_counter() - began
-        server.terminate()
     print(f"{total / frame_bytes / took:,.0f} frames/s, {total / took / 1e6:,.1f} MB/s, {frame_bytes} bytes a frame")
 
 
